@@ -20,7 +20,17 @@ class ConfigError(DetError):
 
 
 class SampleError(DetError):
-    """A picture or its label cannot be used: the message is the reason alone, the dataset adds file and line."""
+    """A picture or its label cannot be used.
+
+    Args:
+        reason: the cause alone, one sentence.
+        img_path, line: the picture and where its label stands; a transform leaves them to the dataset, which knows.
+    """
+
+    def __init__(self, reason: str, img_path: str = "", line: str = ""):
+        super().__init__(reason)
+        self.img_path = img_path
+        self.line = line
 
 
 class CheckpointError(DetError):
