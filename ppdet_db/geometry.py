@@ -1,0 +1,125 @@
+"""Polygons: size, order of corners, offsetting (shrink and unclip), min-area quad, overlap.
+
+A polygon is an array (P, 2) of (x, y) in pixels, in either orientation, closed by itself; vertices may repeat.
+One that crosses itself is filled by the even-odd rule, as `cv2.fillPoly` does: the two wings of a bow-tie are in.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import pyclipper
+import shapely
+from numpy.typing import ArrayLike
+
+CLIPPER_SCALE = 2.0**16
+"""Clipper computes with integers: coordinates are kept to 1.5e-5 px, and stay in its fast range up to 16,383 px."""
+
+ARC_TOLERANCE = 0.1
+"""A rounded corner is a chain of chords that lie this many pixels off the arc at most."""
+
+
+def polygon_area(poly: ArrayLike) -> float:
+    """Area in square pixels by the shoelace formula, never negative; the wings of a bow-tie cancel."""
+    x, y = _closed_edges(poly)[0].T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def polygon_perimeter(poly: ArrayLike) -> float:
+    """Length of the closed outline in pixels."""
+    _, step = _closed_edges(poly)
+    return float(np.hypot(step[:, 0], step[:, 1]).sum())
+
+
+def offset_distance(poly: ArrayLike, shrink_ratio: float) -> float:
+    """D = A (1 - r^2) / L (DB paper, eq. 10), in pixels: how far a text's outline moves inwards to become its shrunk
+    region, and how wide the band of the threshold map is on both sides. 0.0 for a polygon without extent.
+
+    D < A / L, which is less than the inradius of any simple polygon (Bonnesen): in exact geometry a shrunk text can
+    split, yet never vanishes.
+    """
+    perimeter = polygon_perimeter(poly)
+    return polygon_area(poly) * (1 - shrink_ratio**2) / perimeter if perimeter > 0 else 0.0
+
+
+def offset_polygon(poly: ArrayLike, distance: float, join: Literal["round", "miter"] = "round") -> list[np.ndarray]:
+    """The polygon grown (distance > 0) or shrunk (distance < 0) by so many pixels.
+
+    Args:
+        poly: (P, 2). A self-crossing one is first split into its simple parts.
+        distance: in pixels.
+        join: `round` keeps every point of the new outline at `distance` from the old one; `miter` keeps corners
+            sharp, cut square where they would reach further than twice the distance.
+
+    Returns:
+        Outer outlines (P, 2) float64 of all parts, x and y rounded to 1.5e-5 px: several when a shrunk polygon
+        splits, none when it vanishes. Holes, as in a C that grows until it closes, are filled.
+    """
+    points = np.rint(np.asarray(poly, np.float64) * CLIPPER_SCALE).astype(np.int64)
+    simple = pyclipper.SimplifyPolygon(points.tolist(), pyclipper.PFT_EVENODD)
+    clipper = pyclipper.PyclipperOffset(2.0, ARC_TOLERANCE * CLIPPER_SCALE)
+    clipper.AddPaths(simple, pyclipper.JT_ROUND if join == "round" else pyclipper.JT_MITER, pyclipper.ET_CLOSEDPOLYGON)
+    outlines = clipper.Execute(distance * CLIPPER_SCALE)
+    return [np.array(outline, np.float64) / CLIPPER_SCALE for outline in outlines if pyclipper.Orientation(outline)]
+
+
+def order_quad(points: ArrayLike) -> np.ndarray:
+    """Four corners (4, 2), clockwise on the screen from the top-left one.
+
+    PaddleOCR's convention, so that equal boxes are equal arrays: of the two leftmost corners the upper comes first and
+    the lower last; the two rightmost stand between them.
+    """
+    corners = np.asarray(points)
+    first, second, third, fourth = corners[np.argsort(corners[:, 0], kind="stable")]
+    top_left, bottom_left = (first, second) if second[1] > first[1] else (second, first)
+    top_right, bottom_right = (third, fourth) if fourth[1] > third[1] else (fourth, third)
+    return np.stack([top_left, top_right, bottom_right, bottom_left])
+
+
+def min_area_quad(points: ArrayLike) -> tuple[np.ndarray, float]:
+    """The smallest rectangle, at any angle, around points (P, 2): its corners (4, 2) float32 as `order_quad` orders
+    them, and its shorter side in pixels. (Angle and corner order of `cv2.minAreaRect` change between OpenCV versions.)
+    """
+    rectangle = cv2.minAreaRect(np.asarray(points, np.float32))
+    return order_quad(cv2.boxPoints(rectangle)), float(min(rectangle[1]))
+
+
+def is_valid(poly: ArrayLike) -> bool:
+    """Whether the polygon has an area and its outline neither crosses nor touches itself."""
+    points = np.asarray(poly, np.float64)
+    return len(points) >= 3 and bool(shapely.is_valid(shapely.polygons(points)))
+
+
+def intersection_area(a: ArrayLike, b: ArrayLike) -> float:
+    """Common area of two polygons, in square pixels; 0.0 for one without extent."""
+    region_a, region_b = _region(a), _region(b)
+    if region_a is None or region_b is None:
+        return 0.0
+    return float(shapely.area(shapely.intersection(region_a, region_b)))
+
+
+def polygon_iou(a: ArrayLike, b: ArrayLike) -> float:
+    """Intersection over union in [0, 1]; 0.0 for a polygon without extent."""
+    region_a, region_b = _region(a), _region(b)
+    if region_a is None or region_b is None:
+        return 0.0
+    common = float(shapely.area(shapely.intersection(region_a, region_b)))
+    return common / float(shapely.area(region_a) + shapely.area(region_b) - common)
+
+
+def _closed_edges(poly: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Start of each edge and the step to its end, both (P, 2) float64, relative to the first vertex for accuracy."""
+    points = np.asarray(poly, np.float64).reshape(-1, 2)
+    start = points - points[:1]
+    return start, np.roll(start, -1, axis=0) - start
+
+
+def _region(poly: ArrayLike) -> shapely.Geometry | None:
+    """The filled polygon for shapely, or None when it has no area."""
+    points = np.asarray(poly, np.float64)
+    if len(points) < 3:
+        return None
+    region = shapely.polygons(points)
+    if not shapely.is_valid(region):
+        region = shapely.make_valid(region)  # even-odd
+    return region if shapely.area(region) > 0 else None
