@@ -3,6 +3,7 @@
 import argparse
 import functools
 import sys
+import warnings
 from collections.abc import Callable
 
 from ppdet_db.errors import DetError
@@ -28,6 +29,7 @@ def report_errors(main: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
+        warnings.filterwarnings("ignore", message="No ccache found")  # Paddle's, at import; nothing is compiled here
         try:
             return main(argv)
         except DetError as error:

@@ -1,0 +1,38 @@
+# make demo: set up, train on drawn scenes, evaluate, draw pictures.  make test: all quick tests.  make quality: linters.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo_output
+DEMO_CONFIG := configs/det/det_mv3_db_synthetic.yml
+ALL_KINDS := Eval.dataset.kinds=[horizontal,rotated,perspective,curved]
+
+.PHONY: demo test quality clean
+.DELETE_ON_ERROR:
+
+.venv/installed: requirements.txt setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[synthetic,dev]'
+	touch $@
+
+demo: .venv/installed
+	rm -rf $(DEMO)
+	$(BIN)/python tools/train.py -c $(DEMO_CONFIG) -o Global.save_model_dir=$(DEMO)/run
+	@echo "== held-out scenes of the kinds it trained on"
+	$(BIN)/python tools/eval.py -c $(DEMO_CONFIG) -o Global.checkpoints=$(DEMO)/run/best_accuracy --json $(DEMO)/eval.json
+	@echo "== held-out scenes of all kinds"
+	$(BIN)/python tools/eval.py -c $(DEMO_CONFIG) -o Global.checkpoints=$(DEMO)/run/best_accuracy '$(ALL_KINDS)' \
+	    --json $(DEMO)/eval_all_kinds.json
+	$(BIN)/python tools/dump_dataset.py -c $(DEMO_CONFIG) -o '$(ALL_KINDS)' --number 12 --out $(DEMO)/scenes
+	$(BIN)/python tools/infer_det.py -c $(DEMO_CONFIG) -o Global.checkpoints=$(DEMO)/run/best_accuracy \
+	    Global.infer_img=$(DEMO)/scenes/pictures Global.save_res_path=$(DEMO)/predicts.txt
+	@echo "Pictures to look at: $(DEMO)/det_results (found), $(DEMO)/scenes/drawn (labels), $(DEMO)/run/curves.png"
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+quality: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv $(DEMO) build *.egg-info

@@ -1,0 +1,50 @@
+"""Evaluates a checkpoint: `eval -c config.yml -o Global.checkpoints=output/run/best_accuracy [--json FILE]`."""
+
+import argparse
+import json
+from pathlib import Path
+
+from ppdet_db.cli import add_config_arguments, report_errors
+from ppdet_db.errors import DetError
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="eval",
+        description="Evaluate the checkpoint Global.checkpoints (or Global.pretrained_model) on the Eval section's data.",
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
+    return parser
+
+
+@report_errors
+def main(argv: list[str] | None = None) -> int:
+    arguments = make_parser().parse_args(argv)
+    from ppdet_db.engine import build_dataset, build_loader, build_metric, build_postprocess, evaluate, load_plan
+    from ppdet_db.engine.evaluate import predict_with
+    from ppdet_db.engine.log import print_log
+    from ppdet_db.engine.predict import load_trained
+
+    print_log()
+    plan = load_plan(arguments.config, arguments.opt)
+    model = load_trained(plan)
+    dataset = build_dataset(plan.eval.dataset, seed=plan.options.seed, data_root=plan.options.data_root)
+    loader = build_loader(dataset, plan.eval.loader, train=False, seed=plan.options.seed)
+    values = evaluate(predict_with(model), loader, build_postprocess(plan.postprocess), build_metric(plan.metric))
+    print(table(values))
+    if arguments.json:
+        try:
+            Path(arguments.json).write_text(json.dumps(values, indent=2) + "\n")
+        except OSError as error:
+            raise DetError(f"{arguments.json}: the numbers cannot be written: {error.strerror}") from error
+    return 0
+
+
+def table(values: dict[str, float]) -> str:
+    """One aligned line a value: ratios with four digits, counts as they are."""
+    width = max(len(name) for name in values)
+    return "\n".join(
+        f"{name:<{width}}  {value:.4f}" if isinstance(value, float) else f"{name:<{width}}  {value}"
+        for name, value in values.items()
+    )

@@ -1,0 +1,158 @@
+"""Config -> objects. Each `build_*` takes the plain section of a YAML file, checks it and returns the object.
+
+The same functions take the checked specs of a `Plan`, which is how the trainer calls them.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import paddle
+from paddle.io import DataLoader
+
+import ppdet_db.components  # noqa: F401  (registers the built-in components)
+from ppdet_db.config import Config, Plan, check, check_section, load_config
+from ppdet_db.data.dataset import DetDataset
+from ppdet_db.data.loader import EpochSampler, make_loader
+from ppdet_db.engine.log import logger
+from ppdet_db.errors import ConfigError, DetError
+from ppdet_db.modeling.model import DetModel
+
+
+def load_plan(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Plan:
+    """Reads a config, imports the user's own components, checks everything. Raises ConfigError with all problems."""
+    config = load_config(path, overrides)
+    _import_user_modules(config)
+    return check(config)
+
+
+def choose_device(use_gpu: bool) -> None:
+    """The GPU where it is wanted and there; a note and the CPU otherwise."""
+    if use_gpu and not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
+        logger.info("note: Global.use_gpu is true, but this Paddle or this machine has no GPU: the CPU is used")
+        use_gpu = False
+    paddle.set_device(f"gpu:{paddle.distributed.ParallelEnv().device_id}" if use_gpu else "cpu")
+    if paddle.distributed.get_world_size() > 1:
+        paddle.distributed.init_parallel_env()
+
+
+def build_model(section: Any) -> DetModel:
+    """`Architecture`: backbone, neck and head, wired."""
+    specs = _checked("Architecture", section)
+    return DetModel(specs.backbone, specs.neck, specs.head)
+
+
+def build_loss(section: Any) -> Callable[[dict, dict], dict]:
+    """`Loss`: called as `loss(preds, batch)`, returns a dict of scalars."""
+    return _checked("Loss", section).build()
+
+
+def build_optimizer(section: Any, *, parameters: list, epochs: int, step_each_epoch: int) -> tuple[Any, Any]:
+    """`Optimizer`: (optimizer, schedule); call `schedule.step()` after each `optimizer.step()`."""
+    specs = _checked("Optimizer", section)
+    schedule = specs.schedule.build(epochs=epochs, step_each_epoch=step_each_epoch)
+    regularizer = specs.regularizer.build() if specs.regularizer else None
+    optimizer = specs.optimizer.build(parameters=parameters, learning_rate=schedule, regularizer=regularizer)
+    return optimizer, schedule
+
+
+def build_postprocess(section: Any) -> Callable[[dict, Any], list[dict]]:
+    """`PostProcess`: called as `postprocess(preds, shape)`, returns one `{"points", "scores"}` a picture."""
+    return _checked("PostProcess", section).build()
+
+
+def build_metric(section: Any) -> Any:
+    """`Metric`: `update(preds, batch)`, `compute()`, `reset()`."""
+    return _checked("Metric", section).build()
+
+
+def build_transforms(section: Any) -> Callable[[dict], dict]:
+    """A list of transforms as one callable sample -> sample."""
+    transforms = [spec.build() for spec in _checked("transforms", section)]
+
+    def apply(sample: dict) -> dict:
+        for transform in transforms:
+            sample = transform(sample)
+        return sample
+
+    return apply
+
+
+def build_dataset(section: Any, *, seed: int = 0, data_root: str | None = None) -> DetDataset:
+    """`Train.dataset` or `Eval.dataset`. Raises DetError when there is nothing to read."""
+    specs = _checked("dataset", section)
+    transforms = [spec.build() for spec in specs.transforms]
+    dataset = specs.dataset.build(transforms=transforms, data_root=data_root, base_seed=seed)
+    if len(dataset) == 0:
+        raise DetError(f"{specs.dataset.where}: the dataset is empty, there is no picture to read")
+    return dataset
+
+
+def build_loader(dataset: DetDataset, section: Any, *, train: bool, seed: int = 0) -> DataLoader:
+    """`Train.loader` or `Eval.loader`: batches as dicts; `loader.batch_sampler.start(epoch, batch)` moves it.
+
+    In training every process of a multi-card run gets its share of an epoch; evaluation reads everything.
+    """
+    options = _checked("loader", section)
+    sampler = EpochSampler(
+        len(dataset),
+        batch_size=options.batch_size_per_card,
+        shuffle=options.shuffle,
+        drop_last=options.drop_last,
+        seed=seed,
+        rank=paddle.distributed.get_rank() if train else 0,
+        world_size=paddle.distributed.get_world_size() if train else 1,
+    )
+    if len(sampler) == 0:
+        raise DetError(
+            f"{len(dataset)} pictures are fewer than one batch of {options.batch_size_per_card} and drop_last is true: "
+            "lower batch_size_per_card or set drop_last to false"
+        )
+    return make_loader(dataset, sampler, num_workers=options.num_workers, use_shared_memory=options.use_shared_memory)
+
+
+def _checked(name: str, section: Any) -> Any:
+    return check_section(name, section) if isinstance(section, (dict, list)) else section
+
+
+def _import_user_modules(config: Config) -> None:
+    """Imports `Global.imports`: dotted names, or paths relative to the YAML file that lists them."""
+    for i, name in enumerate(config.data.get("Global", {}).get("imports") or []):
+        where = config.where(("Global", "imports", i))
+        try:
+            mark = config.marks.get(("Global", "imports", i))
+            _import(name, Path(mark.file).parent if mark and mark.line else Path())
+        except Exception as error:  # whatever a user's module raises is theirs to see, with the place that asked for it
+            raise ConfigError(
+                f"{where}: Global.imports: cannot import '{name}': {type(error).__name__}: {error}"
+            ) from error
+
+
+def _import(name: str, folder: Path) -> ModuleType:
+    if not name.endswith(".py") and os.sep not in name:
+        sys.path.insert(0, os.getcwd())  # as `python script.py` in that folder would have it
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(os.getcwd())
+    path = (folder / name).resolve()
+    module_name = path.stem
+    known = sys.modules.get(module_name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    if known is not None:
+        raise ImportError(f"a module named '{module_name}' is already loaded from {known.__file__}; rename the file")
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # before it runs, so that its classes can be pickled
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module

@@ -1,0 +1,221 @@
+"""A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `state.json`. Reading one runs no code.
+
+It is written beside its place, synced and renamed, so at every moment one whole checkpoint is there: a kill between
+the two renames leaves the old one as `NAME.previous`, which `find` puts back.
+"""
+
+import json
+import os
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from safetensors import SafetensorError
+from safetensors.paddle import load_file, save_file
+
+from ppdet_db.errors import CheckpointError
+
+MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+
+
+def save(folder: str | os.PathLike, model: paddle.nn.Layer, optimizer: Any = None, state: dict | None = None) -> None:
+    """Writes a checkpoint folder, replacing one of that name.
+
+    Args:
+        optimizer: its moments are stored by structured parameter name (`backbone.conv1.weight/moment1_0`), never by
+            Paddle's global counters, which differ as soon as another model was built first.
+        state: JSON data; epoch, steps, schedule, random states.
+
+    Raises:
+        CheckpointError: the folder cannot be written; what was there before is still there.
+    """
+    folder = Path(folder)
+    fresh, previous = folder.with_name(folder.name + ".writing"), _previous(folder)
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        save_file(_contiguous(model.state_dict()), str(fresh / MODEL))
+        if optimizer is not None:
+            save_file(_contiguous(_by_structured_name(model, optimizer.state_dict())), str(fresh / OPTIMIZER))
+        (fresh / STATE).write_text(json.dumps(state or {}))
+        for path in fresh.iterdir():
+            _sync(path)
+        _sync(fresh)
+        find(folder, missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            os.rename(folder, previous)
+        os.rename(fresh, folder)
+        _sync(folder.parent)
+        shutil.rmtree(previous, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: the checkpoint cannot be written: {error.strerror or error}") from error
+
+
+def find(folder: str | os.PathLike, missing_ok: bool = False) -> Path | None:
+    """The checkpoint of that name, put back from `NAME.previous` if a kill interrupted its replacement.
+
+    Raises:
+        CheckpointError: there is none, or it is a PaddleOCR file; says what to do.
+    """
+    folder = Path(folder)
+    if not folder.exists() and _previous(folder).exists():
+        os.rename(_previous(folder), folder)
+    if (folder / MODEL).is_file():
+        return folder
+    if missing_ok:
+        return None
+    if folder.suffix in (".pdparams", ".pdopt") or folder.with_name(folder.name + ".pdparams").exists():
+        raise CheckpointError(
+            f"{folder}: PaddleOCR's .pdparams files cannot be read yet. Give the folder of a checkpoint made here, "
+            f"one that holds {MODEL}."
+        )
+    reason = f"holds no {MODEL}" if folder.is_dir() else "there is no such folder"
+    raise CheckpointError(f"{folder}: {reason}. A checkpoint is a folder such as output/run/best_accuracy.")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What of a file went into a model. Names are structured parameter names."""
+
+    source: str
+    loaded: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    unequal_shape: list[str]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{len(self.loaded)} of {len(self.loaded) + len(self.missing) + len(self.unequal_shape)} arrays loaded"
+        ]
+        for what, names in (
+            ("not in the file", self.missing),
+            ("not in the model", self.unexpected),
+            ("of another shape", self.unequal_shape),
+        ):
+            if names:
+                parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
+        return f"{self.source}: {'; '.join(parts)}"
+
+
+def load_weights(model: paddle.nn.Layer, folder: str | os.PathLike, *, strict: bool) -> LoadReport:
+    """Sets the weights of `model` from a checkpoint folder.
+
+    Args:
+        strict: everything must match, as in resuming and evaluating; else at least one array must (pretrained weights).
+
+    Raises:
+        CheckpointError: no such checkpoint, a damaged file, or too little matches. The model is unchanged then.
+    """
+    folder = find(folder)
+    given = _read(folder / MODEL)
+    own = model.state_dict()
+    equal = [name for name in own if name in given and given[name].shape == own[name].shape]
+    report = LoadReport(
+        source=str(folder),
+        loaded=equal,
+        missing=[name for name in own if name not in given],
+        unexpected=[name for name in given if name not in own],
+        unequal_shape=[name for name in own if name in given and given[name].shape != own[name].shape],
+    )
+    if not equal:
+        raise CheckpointError(f"{report}. Nothing matches: it belongs to another architecture.")
+    if strict and (report.missing or report.unexpected or report.unequal_shape):
+        raise CheckpointError(
+            f"{report}. It belongs to another architecture: use the config it was trained with (config.yml beside it), "
+            "or load what matches with Global.pretrained_model."
+        )
+    model.set_state_dict({name: given[name] for name in equal})
+    return report
+
+
+def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.PathLike) -> None:
+    """Sets the optimizer's moments from a checkpoint folder. Raises CheckpointError when they belong to another model."""
+    path = find(folder) / OPTIMIZER
+    if not path.is_file():
+        raise CheckpointError(f"{path}: not there, so training cannot resume from this checkpoint")
+    parameters = {name: tensor.name for name, tensor in model.state_dict().items()}
+    state = {}
+    for key, tensor in _read(path).items():
+        name, _, slot = key.rpartition("/")
+        if name not in parameters:
+            raise CheckpointError(f"{path}: holds a moment of '{name}', which the model does not have")
+        tensor.name = f"{parameters[name]}_{slot}"
+        state[tensor.name] = tensor
+    state["LR_Scheduler"] = optimizer.state_dict()["LR_Scheduler"]  # Paddle insists; its owner restores it by itself
+    optimizer.set_state_dict(state)
+
+
+def load_state(folder: str | os.PathLike) -> dict:
+    """The JSON state of a checkpoint folder."""
+    path = find(folder) / STATE
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+
+
+def random_states() -> dict:
+    """Every global random state as plain data; ours draw from explicit seeds, a user's component may not."""
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, keys.tolist(), *rest],
+        "paddle": [_plain(state.__getstate__()) for state in paddle.get_rng_state()],
+    }
+
+
+def set_random_states(states: dict) -> None:
+    version, keys, gauss = states["python"]
+    random.setstate((version, tuple(keys), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, np.array(keys, np.uint32), *rest))
+    current = paddle.get_rng_state()
+    if len(current) == len(states["paddle"]):  # else another device than the one it was saved on
+        for state, (*head, text) in zip(current, states["paddle"], strict=True):
+            state.__setstate__((*head, list(text.encode())))
+        paddle.set_rng_state(current)
+
+
+def _plain(state: tuple) -> list:
+    *head, text = state
+    return [*head, bytes(text).decode()]
+
+
+def _by_structured_name(model: paddle.nn.Layer, state: dict) -> dict:
+    """`conv2d_0.w_0_moment1_0` -> `backbone.conv1.weight/moment1_0`."""
+    names = {tensor.name: name for name, tensor in model.state_dict().items()}
+    renamed = {}
+    for key, value in state.items():
+        if not isinstance(value, paddle.Tensor):
+            continue  # the schedule, which state.json holds
+        owner = max((name for name in names if key.startswith(name + "_")), key=len)
+        renamed[f"{names[owner]}/{key[len(owner) + 1 :]}"] = value
+    return renamed
+
+
+def _contiguous(tensors: dict) -> dict:
+    return {name: tensor if tensor.is_contiguous() else tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _read(path: Path) -> dict[str, paddle.Tensor]:
+    try:
+        return load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read, the file is damaged or not safetensors: {error}") from error
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".previous")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

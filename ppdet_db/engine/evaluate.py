@@ -1,0 +1,55 @@
+"""Evaluation: any callable images -> {"maps"}, a loader, a postprocess and a metric give one dict of numbers."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import paddle
+from tqdm import tqdm
+
+from ppdet_db.contract import Ragged
+from ppdet_db.errors import DetError
+
+
+def evaluate(predict: Callable[[Any], dict], loader: Any, postprocess: Callable, metric: Any) -> dict[str, float]:
+    """The metric's values over a loader, and `fps`: pictures a second of network and postprocess, reading left out.
+
+    Args:
+        predict: (N, 3, H, W) -> {"maps": (N, 1, H, W)}; a model, an inference session, ...
+        loader: batches with `image`, `shape` and what the metric reads.
+
+    Raises:
+        DetError: a picture could not be read; names it.
+    """
+    metric.reset()
+    pictures, seconds = 0, 0.0
+    for batch in tqdm(loader, desc="evaluate", disable=None, leave=False):
+        refuse_bad(batch)
+        start = time.perf_counter()
+        metric.update(postprocess(predict(batch["image"]), batch["shape"]), batch)
+        seconds += time.perf_counter() - start
+        pictures += len(batch["image"])
+    return metric.compute() | {"fps": pictures / seconds if seconds else 0.0}
+
+
+def predict_with(model: paddle.nn.Layer) -> Callable[[Any], dict]:
+    """`predict` of a network: in evaluation mode and without gradients, the mode put back afterwards."""
+
+    def predict(images: Any) -> dict:
+        training = model.training
+        model.eval()
+        try:
+            with paddle.no_grad():
+                return model(images)
+        finally:
+            if training:
+                model.train()
+
+    return predict
+
+
+def refuse_bad(batch: dict) -> None:
+    """Raises DetError naming the pictures of a batch that could not be made."""
+    bad: Ragged = batch.get("bad", Ragged([]))
+    if len(bad):
+        raise DetError("\n".join(str(sample) for sample in bad))

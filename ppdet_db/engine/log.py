@@ -1,0 +1,172 @@
+"""What a run leaves to read: lines for people, rows for plots, curves, and what it was run with."""
+
+import contextlib
+import datetime
+import json
+import logging
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import paddle
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from ppdet_db import __version__
+
+logger = logging.getLogger("ppdet_db")
+
+LINES, ROWS, CURVES, RUN = "train.log", "log.jsonl", "curves.png", "run.json"
+
+
+class _BarSafeHandler(logging.StreamHandler):
+    """Prints a line above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def print_log() -> None:
+    """Log lines go to standard output from now on. For commands; a program that imports us keeps its own logging."""
+    if not any(isinstance(handler, _BarSafeHandler) for handler in logger.handlers):
+        handler = _BarSafeHandler()
+        handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+
+
+class RunLog:
+    """The log files of an output folder: `train.log` (lines), `log.jsonl` (rows), `curves.png`, `run.json`.
+
+    Rows are `{"kind": "train" | "eval", "step": ..., "epoch": ..., name: number, ...}`; a resumed run appends, and of
+    two rows of one kind and step the later one counts.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._handler = logging.FileHandler(folder / LINES)
+        self._handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(self._handler)
+        logger.setLevel(logging.INFO)
+
+    def close(self) -> None:
+        logger.removeHandler(self._handler)
+        self._handler.close()
+
+    def row(self, kind: str, **values: Any) -> None:
+        with open(self.folder / ROWS, "a") as stream:
+            stream.write(json.dumps({"kind": kind, **values}) + "\n")
+
+    def rows(self, kind: str) -> list[dict]:
+        """Rows of a kind by step; the last of each step."""
+        path = self.folder / ROWS
+        if not path.exists():
+            return []
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        newest = {row["step"]: row for row in rows if row["kind"] == kind}
+        return [newest[step] for step in sorted(newest)]
+
+    def draw_curves(self) -> None:
+        """Losses, learning rate and the metric over steps."""
+        figure = Figure(figsize=(9, 8), layout="constrained")
+        losses, rate, metric = figure.subplots(3, 1, sharex=True, height_ratios=[3, 1, 2])
+        train, evaluations = self.rows("train"), self.rows("eval")
+        steps = [row["step"] for row in train]
+        for name in (key for key in (train[0] if train else ()) if key.startswith("loss")):
+            losses.plot(steps, [row.get(name) for row in train], label=name, linewidth=1)
+        rate.plot(steps, [row["lr"] for row in train], linewidth=1)
+        for name in ("precision", "recall", "hmean"):
+            if evaluations and name in evaluations[0]:
+                values = [row[name] for row in evaluations]
+                metric.plot([row["step"] for row in evaluations], values, marker=".", label=name)
+        for axes, title in ((losses, "loss"), (rate, "learning rate"), (metric, "evaluation")):
+            axes.set_ylabel(title)
+            axes.grid(alpha=0.3)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(fontsize=8)
+        metric.set_xlabel("step")
+        figure.savefig(self.folder / CURVES, dpi=90)
+
+
+def describe_run(folder: Path) -> None:
+    """Appends to `run.json`'s list what this start was run with: command, versions, git revision."""
+    path = folder / RUN
+    starts = json.loads(path.read_text()) if path.exists() else []
+    starts.append(
+        {
+            "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": sys.argv,
+            "ppdet_db": __version__,
+            "git": git_revision(),
+            "paddle": paddle.__version__,
+            "python": platform.python_version(),
+            "device": paddle.get_device(),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+        }
+    )
+    path.write_text(json.dumps(starts, indent=2))
+
+
+def git_revision() -> str | None:
+    """Revision of the checkout this package lies in, `-dirty` when it has changes; None outside a checkout."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():  # installed: the folder above may be a checkout of something else
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Timer:
+    """Where the time goes: seconds waited for batches, and seconds of everything, since the last `take`."""
+
+    def __init__(self) -> None:
+        self._start, self._reader, self._steps = time.perf_counter(), 0.0, 0
+
+    def each(self, batches: Iterable) -> Iterator:
+        """Passes batches on, counting the time that getting them takes."""
+        iterator = iter(batches)
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self._reader += time.perf_counter() - start
+            self._steps += 1
+            yield batch
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside (evaluation, saving) out of the account."""
+        start = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - start
+
+    def take(self) -> tuple[float, float]:
+        """(reader, batch) mean seconds a step since the last call."""
+        steps = max(1, self._steps)
+        result = (self._reader / steps, (time.perf_counter() - self._start) / steps)
+        self._start, self._reader, self._steps = time.perf_counter(), 0.0, 0
+        return result
+
+
+def memory_mb() -> float:
+    """Peak memory in MB: of the GPU where one is used, else of this process."""
+    if paddle.get_device().startswith("gpu"):
+        return paddle.device.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def hours(seconds: float) -> str:
+    """`1:02:03`."""
+    return str(datetime.timedelta(seconds=round(seconds)))

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def requirements() -> list[str]:
+    lines = (HERE / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def version() -> str:
+    line = next(x for x in (HERE / "ppdet_db/__init__.py").read_text().splitlines() if x.startswith("__version__"))
+    return line.split('"')[1]
+
+
+setup(
+    name="ppdet_db",
+    version=version(),
+    description="Config-driven training of DBNet text detectors on PaddlePaddle",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["ppdet_db", "ppdet_db.*"]),
+    install_requires=requirements(),
+    extras_require={
+        # fonts and photographs for SyntheticDataSet, which does without them when they are absent
+        "synthetic": [],
+        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
+    },
+    entry_points={"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]},
+)
