@@ -46,7 +46,12 @@ def run(maps, batch, **settings):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({}, (5 / 3, 1.5, 0.2)), ({"alpha": 1, "beta": 2}, (1 / 3, 0.3, 0.2)), ({"alpha": 0, "beta": 0}, (0, 0, 0.2))],
+    [
+        ({}, (5 / 3, 1.5, 0.2)),
+        ({"alpha": 1, "beta": 2}, (1 / 3, 0.3, 0.2)),
+        ({"alpha": 0, "beta": 0}, (0, 0, 0.2)),
+        ({"eps": 1}, (5 / 3, 10 * 0.3 / (2 + 1), 1 - 1.6 / (2 + 1))),
+    ],
 )
 def test_parts_carry_their_weights_and_sum_to_the_loss(settings, expected):
     losses, _ = run(MAPS, BATCH, **settings)

@@ -28,6 +28,7 @@ MINIMAL = {
         (Step(0.1, **RUN, step_size=2, gamma=0.5), {0: 0.1, 9: 0.1, 10: 0.05, 19: 0.05, 20: 0.025}),
         (Const(0.1, **RUN, warmup_epoch=2), {0: 0, 1: 0.01, 9: 0.09, 10: 0.1, 11: 0.1}),
         (Const(0.1, **RUN, warmup_epoch=0.5), {0: 0, 1: 0.05, 2: 0.1}),  # 2.5 steps are 2: Python rounds to even
+        (Const(0.1, **RUN, warmup_epoch=0.7), {1: 0.025, 4: 0.1}),  # and 3.5 are 4
         (Linear(0.1, **RUN, warmup_epoch=2), {0: 0, 5: 0.05, 10: 0.1, 20: 0.05, 30: 0}),  # counts after the warm-up
         (Piecewise(**RUN, decay_epochs=[1], values=[3, 2], warmup_epoch=1), {0: 0, 4: 2.4, 5: 3, 9: 3, 10: 2}),
     ],
