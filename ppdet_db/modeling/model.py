@@ -13,47 +13,73 @@ class DetModel(nn.Layer):
     """Picture (N, 3, H, W), sides multiples of 32 -> the head's dict: `maps` (N, 3, H, W) in training, (N, 1, H, W)
     in evaluation.
 
-    The neck gets the backbone's `out_channels` as its `in_channels`, the head the neck's. Raises ConfigError, naming
-    the class, when one of them does not say its channels.
+    The neck gets the backbone's `out_channels` as its `in_channels`, the head the neck's. Building runs one tiny
+    picture through and raises ConfigError, naming the class, when a part does not keep its side of the contract.
 
     Args:
-        backbone: picture -> four features at strides 4, 8, 16, 32; `out_channels`: their channels.
-        neck: four features -> a dict with `fused` (N, C, H/4, W/4); `out_channels`: C.
-        head: the neck's dict -> a dict with `maps`.
+        backbone: picture -> list of four features at strides 4, 8, 16, 32; `out_channels`: the list of their channels.
+        neck: that list -> a dict with `fused` (N, C, H/4, W/4); `out_channels`: C.
+        head: that dict -> a dict with `maps`.
     """
 
     def __init__(self, backbone: Spec, neck: Spec, head: Spec):
         super().__init__()
         self.backbone = backbone.build()
-        channels = getattr(self.backbone, "out_channels", None)
-        if not isinstance(channels, list | tuple) or len(channels) != len(STRIDES) or not all(map(is_count, channels)):
-            raise ConfigError(
-                f"{place(backbone)} must have out_channels, the list of the channels of its features at strides "
-                f"4, 8, 16 and 32; it has {channels!r}"
-            )
-        self.neck = neck.build(in_channels=list(channels))
-        channels = getattr(self.neck, "out_channels", None)
-        if not is_count(channels):
-            raise ConfigError(
-                f"{place(neck)} must have out_channels, the number of channels of 'fused'; it has {channels!r}"
-            )
-        self.head = head.build(in_channels=channels)
+        require_channels(backbone, self.backbone, len(STRIDES))
+        self.neck = neck.build(in_channels=list(self.backbone.out_channels))
+        require_channels(neck, self.neck, 1)
+        self.head = head.build(in_channels=self.neck.out_channels)
+        self._check_outputs(backbone, neck, head)
 
     def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        height, width = x.shape[2:]
-        # an exported graph has free sides, -1
-        if (height > 0 and height % STRIDES[-1]) or (width > 0 and width % STRIDES[-1]):
-            raise DetError(
-                f"the sides of a picture must be multiples of 32, got {height} x {width} (height x width): "
-                "set them with DetResizeForTest, or the size of the crop in training"
-            )
+        if paddle.in_dynamic_mode():  # an exported graph does not know its sides yet
+            height, width = x.shape[2:]
+            if height % STRIDES[-1] or width % STRIDES[-1]:
+                raise DetError(
+                    f"both sides of a picture must be multiples of {STRIDES[-1]}, got {width} x {height} "
+                    "(width x height): see the crop's size in training, DetResizeForTest in evaluation"
+                )
         return self.head(self.neck(self.backbone(x)))
 
+    @paddle.no_grad()
+    def _check_outputs(self, backbone: Spec, neck: Spec, head: Spec) -> None:
+        height, width = 32, 64
+        self.eval()
+        features = self.backbone(paddle.zeros([1, backbone.kwargs.get("in_channels", 3), height, width]))
+        promised = [[1, c, height // s, width // s] for c, s in zip(self.backbone.out_channels, STRIDES, strict=True)]
+        require_shapes(backbone, "a list of features at strides 4, 8, 16, 32", features, promised)
 
-def is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+        fused = self.neck(features)
+        promised = [[1, self.neck.out_channels, height // 4, width // 4]]
+        require_shapes(neck, "a dict with 'fused' at stride 4", entry(fused, "fused"), promised)
+
+        maps = self.head(fused)
+        require_shapes(head, "a dict with 'maps' at full size", entry(maps, "maps"), [[1, 1, height, width]])
+        self.train()
 
 
-def place(spec: Spec) -> str:
+def require_channels(spec: Spec, layer: nn.Layer, count: int) -> None:
+    """`out_channels` is one positive int, or for `count` above 1 a list of so many."""
+    channels = getattr(layer, "out_channels", None)
+    values = [channels] if count == 1 else channels
+    if not isinstance(values, list | tuple) or [type(c) for c in values] != [int] * count or min(values) < 1:
+        kind = "a positive int" if count == 1 else f"a list of {count} positive ints"
+        raise ConfigError(f"{name_of(spec)} must set out_channels, {kind}; it has {channels!r}")
+
+
+def require_shapes(spec: Spec, what: str, tensors: object, promised: list[list[int]]) -> None:
+    if not isinstance(tensors, list | tuple) or not all(isinstance(t, paddle.Tensor) for t in tensors):
+        raise ConfigError(f"{name_of(spec)} must return {what}")
+    shapes = [list(t.shape) for t in tensors]
+    if shapes != promised:
+        raise ConfigError(f"{name_of(spec)} must return {what}, here of shape {promised}; it returned {shapes}")
+
+
+def entry(outputs: object, key: str) -> object:
+    """[outputs[key]], or None where there is no such entry."""
+    return [outputs[key]] if isinstance(outputs, dict) and key in outputs else None
+
+
+def name_of(spec: Spec) -> str:
     name = getattr(spec.cls, "__name__", repr(spec.cls))
     return f"{spec.where}: {name}" if spec.where else name

@@ -8,7 +8,16 @@ import paddle.nn.functional as F
 from paddle import ParamAttr, nn
 from paddle.nn.initializer import Constant, KaimingUniform, Uniform
 
+from ppdet_db.contract import SHRINK, THRESHOLD
 from ppdet_db.registry import HEADS
+
+
+def approximate_binary_map(probability: paddle.Tensor, threshold: paddle.Tensor, k: float) -> paddle.Tensor:
+    """B = 1 / (1 + exp(-k (P - T))), DB paper, eq. 2.
+
+    As a sigmoid: exp(-k (P - T)) itself reaches e^50, and its gradient is NaN where that overflows.
+    """
+    return F.sigmoid(k * (probability - threshold))
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2D:
@@ -33,7 +42,7 @@ def upscale(in_channels: int, out_channels: int) -> nn.Conv2DTranspose:
 
 
 class MapBranch(nn.Layer):
-    """Features at stride 4 -> one map at full size: (N, C, H/4, W/4) -> (N, 1, H, W), values in [0, 1], float32."""
+    """Features at stride 4 -> one map before its sigmoid, at full size: (N, C, H/4, W/4) -> (N, 1, H, W)."""
 
     def __init__(self, in_channels: int):
         super().__init__()
@@ -47,16 +56,7 @@ class MapBranch(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = F.relu(self.conv_bn1(self.conv1(x)))
         x = F.relu(self.conv_bn2(self.conv2(x)))
-        return F.sigmoid(self.conv3(x).astype("float32"))
-
-
-def approximate_binary_map(probability: paddle.Tensor, threshold: paddle.Tensor, k: float) -> paddle.Tensor:
-    """Approximate binary map B = 1 / (1 + exp(-k (P - T))), DB paper, eq. 2, in float32 whatever AMP says.
-
-    Written as a sigmoid: exp(-k (P - T)) reaches e^50, which float16 does not hold, and its gradient becomes NaN.
-    """
-    with paddle.amp.auto_cast(enable=False):
-        return F.sigmoid(k * (probability.astype("float32") - threshold.astype("float32")))
+        return self.conv3(x)
 
 
 @HEADS.register
@@ -80,9 +80,12 @@ class DBHead(nn.Layer):
         self.thresh = MapBranch(in_channels)
 
     def forward(self, features: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
-        shrink = self.binarize(features["fused"])
-        if not self.training:
-            return {"maps": shrink}
-        threshold = self.thresh(features["fused"])
-        # the order is contract.SHRINK, THRESHOLD, BINARY
-        return {"maps": paddle.concat([shrink, threshold, approximate_binary_map(shrink, threshold, self.k)], axis=1)}
+        fused = features["fused"]
+        logits = [self.binarize(fused), self.thresh(fused)] if self.training else [self.binarize(fused)]
+        # float32 whatever AMP says: float16 is too coarse for k (P - T), and the losses sum over millions of pixels
+        with paddle.amp.auto_cast(enable=False):
+            maps = F.sigmoid(paddle.concat([x.astype("float32") for x in logits], axis=1))
+            if self.training:
+                probability, threshold = maps[:, SHRINK : SHRINK + 1], maps[:, THRESHOLD : THRESHOLD + 1]
+                maps = paddle.concat([maps, approximate_binary_map(probability, threshold, self.k)], axis=1)
+        return {"maps": maps}
