@@ -19,12 +19,18 @@ from ppdet_db.errors import ConfigError
 T = TypeVar("T", bound=type)
 
 
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that `word` is most likely a slip of."""
+    near = difflib.get_close_matches(str(word), list(names), 1, 0.6)
+    return near[0] if near else None
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """`Did you mean 'x'?` for the nearest of `names`, or the whole list when nothing is near."""
     names = sorted(names)
-    near = difflib.get_close_matches(str(word), names, 1, 0.6)
+    near = nearest(word, names)
     if near:
-        return f"Did you mean '{near[0]}'?"
+        return f"Did you mean '{near}'?"
     return f"Known: {', '.join(names)}." if names else "There are none."
 
 
@@ -81,11 +87,13 @@ class Spec:
         cls: the class.
         kwargs: its configured arguments; copied at each build, so that two builds share nothing.
         where: prefix of messages, `b.yml:4: Architecture.Neck`; a bare path when there is no file.
+        path: of its section in the config, `("Architecture", "Neck")`.
     """
 
     cls: Callable[..., Any]
     kwargs: dict[str, Any] = field(default_factory=dict)
     where: str = ""
+    path: tuple[str | int, ...] = ()
 
     def build(self, **wired: Any) -> Any:
         """The object. A ValueError of the constructor (a value out of range) becomes a ConfigError with the place."""

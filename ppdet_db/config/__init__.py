@@ -1,0 +1,30 @@
+"""YAML -> a checked plan. `load_config` reads, `check` judges; docs/config.md describes the language."""
+
+from ppdet_db.config.plan import check, check_section
+from ppdet_db.config.schema import (
+    ArchitectureSpecs,
+    DatasetSpecs,
+    GlobalOptions,
+    LoaderOptions,
+    OptimizerSpecs,
+    Plan,
+    ReaderSpecs,
+)
+from ppdet_db.config.source import Config, Mark, load_config
+from ppdet_db.errors import ConfigError
+
+__all__ = [
+    "ArchitectureSpecs",
+    "Config",
+    "ConfigError",
+    "DatasetSpecs",
+    "GlobalOptions",
+    "LoaderOptions",
+    "Mark",
+    "OptimizerSpecs",
+    "Plan",
+    "ReaderSpecs",
+    "check",
+    "check_section",
+    "load_config",
+]

@@ -1,0 +1,133 @@
+"""What must hold between sections. One function a rule; a class that does not declare `needs` or `gives` is not judged.
+
+Everything here reads `report.specs`, so that the rules speak even where another part of the config is broken.
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from ppdet_db.config.report import Report
+from ppdet_db.config.source import KeyPath
+from ppdet_db.contract import IDENTITY_KEYS
+from ppdet_db.registry import TRANSFORMS, Spec
+
+DATASET_GIVES = ("img_path", "line", "index", "epoch", "rng", "image", "label", "ext_data")
+CROPS = ("EastRandomCropData", "RandomCrop")
+STRIDE = 32
+LABEL_MAPS = {"shrink_map", "threshold_map"}
+
+
+def check(report: Report) -> None:
+    """Runs every rule."""
+    for section, readers in (("Train", [("Loss",)]), ("Eval", [("PostProcess",), ("Metric",)])):
+        steps = _steps(report, section)
+        if steps is None:
+            continue
+        keys = keys_reach_every_transform(report, section, steps)
+        if keys is not None:
+            readers_find_their_keys(report, section, steps, keys, [report.specs.get(path) for path in readers])
+        crop_size_fits_the_network(report, steps)
+        maps_agree_on_shrink_ratio(report, steps)
+        shrink_map_comes_first(report, steps)
+        no_label_map_after_resize(report, steps)
+
+
+def keys_reach_every_transform(report: Report, section: str, steps: list[Spec]) -> set[str] | None:
+    """Each transform finds the keys that it needs. Returns the keys at the end, None where they cannot be known."""
+    dataset = report.specs.get((section, "dataset"))
+    keys: set[str] | None = set(getattr(dataset.cls, "gives", DATASET_GIVES) if dataset else DATASET_GIVES)
+    for step in steps:
+        needs = step.kwargs.get("keep_keys", ()) if _is(step, "KeepKeys") else getattr(step.cls, "needs", ())
+        missing = [key for key in needs if keys is not None and key not in keys]
+        for key in missing:
+            report.problem(step.path, f"needs '{key}', which nothing before it gives{_who_gives(key)}")
+        if _is(step, "KeepKeys"):
+            keys = {*needs, *IDENTITY_KEYS}
+        elif not hasattr(step.cls, "gives"):
+            keys = None  # whatever follows may live on what this one adds
+        elif keys is not None:
+            keys |= {*step.cls.gives, *missing}  # what is missing is reported once
+    return keys
+
+
+def readers_find_their_keys(
+    report: Report, section: str, steps: list[Spec], keys: set[str], readers: list[Spec | None]
+) -> None:
+    """The network, and the loss or the postprocess and the metric, find in the batch what they read."""
+    last_keep = next((step for step in reversed(steps) if _is(step, "KeepKeys")), None)
+    wanted = [("the network", "image")]
+    wanted += [(reader.cls.__name__, key) for reader in readers if reader for key in getattr(reader.cls, "needs", ())]
+    for reader, key in wanted:
+        if key in keys:
+            continue
+        if last_keep is not None:
+            place: KeyPath = (*last_keep.path, "keep_keys")
+            report.problem(place, f"lacks '{key}', which {reader} reads")
+        else:
+            place = (section, "dataset", "transforms")
+            report.problem(place, f"no transform gives '{key}', which {reader} reads{_who_gives(key)}")
+
+
+def crop_size_fits_the_network(report: Report, steps: list[Spec]) -> None:
+    """A crop's sides are whole multiples of the coarsest stride."""
+    for step in steps:
+        size = _argument(step, "size") if _is(step, *CROPS) else None
+        if isinstance(size, list | tuple) and any(side % STRIDE for side in size):
+            report.problem((*step.path, "size"), f"must be divisible by {STRIDE}, got {list(size)}")
+
+
+def maps_agree_on_shrink_ratio(report: Report, steps: list[Spec]) -> None:
+    """Both label maps come from one shrunk polygon; another ratio is allowed, and seldom meant."""
+    border, shrink = _find(steps, "MakeBorderMap"), _find(steps, "MakeShrinkMap")
+    if border is None or shrink is None:
+        return
+    ratios = _argument(border, "shrink_ratio"), _argument(shrink, "shrink_ratio")
+    if ratios[0] != ratios[1]:
+        report.note((*border.path, "shrink_ratio"), f"is {ratios[0]}, but MakeShrinkMap has {ratios[1]}")
+
+
+def shrink_map_comes_first(report: Report, steps: list[Spec]) -> None:
+    """MakeShrinkMap marks texts that are too small; the threshold map drawn before it still has them."""
+    border, shrink = _find(steps, "MakeBorderMap"), _find(steps, "MakeShrinkMap")
+    if border is not None and shrink is not None and steps.index(border) < steps.index(shrink):
+        text = "comes before MakeShrinkMap: texts that are dropped there as too small still supervise the threshold map"
+        report.note(border.path, text)
+
+
+def no_label_map_after_resize(report: Report, steps: list[Spec]) -> None:
+    """DetResizeForTest moves the picture and leaves the polygons in source pixels."""
+    resize = _find(steps, "DetResizeForTest")
+    for step in steps[steps.index(resize) + 1 :] if resize is not None else ():
+        if LABEL_MAPS & set(getattr(step.cls, "gives", ())):
+            text = "a label map after DetResizeForTest would not fit the picture: the polygons are not resized"
+            report.problem(step.path, f"{text}. Remove one of the two")
+
+
+def _steps(report: Report, section: str) -> list[Spec] | None:
+    """The transforms of a reader; None where some are not known, since the rules need them all."""
+    path = (section, "dataset", "transforms")
+    data: Any = report.config.data
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    steps = [spec for place, spec in report.specs.items() if place[:3] == path]
+    return steps if isinstance(data, list) and len(data) == len(steps) else None
+
+
+def _is(step: Spec, *names: str) -> bool:
+    return getattr(step.cls, "__name__", "") in names
+
+
+def _find(steps: Iterable[Spec], name: str) -> Spec | None:
+    return next((step for step in steps if _is(step, name)), None)
+
+
+def _argument(step: Spec, name: str) -> Any:
+    """The configured value, else the constructor's default."""
+    parameter = inspect.signature(step.cls).parameters.get(name)
+    return step.kwargs.get(name, parameter.default if parameter else None)
+
+
+def _who_gives(key: str) -> str:
+    names = [name for name in TRANSFORMS.names() if key in getattr(TRANSFORMS.get(name), "gives", ())]
+    return f" ({' or '.join(names)} would)" if names else ""

@@ -1,0 +1,191 @@
+"""What a config may hold: which registry answers which section, the options without a class, and the checked plan."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ppdet_db.registry import (
+    BACKBONES,
+    DATASETS,
+    HEADS,
+    LOSSES,
+    METRICS,
+    NECKS,
+    OPTIMIZERS,
+    POSTPROCESSES,
+    REGULARIZERS,
+    SCHEDULES,
+    Registry,
+    Spec,
+)
+
+if TYPE_CHECKING:
+    from ppdet_db.config.source import Config
+
+COMPONENT_SECTIONS: dict[tuple, Registry] = {
+    ("Architecture", "Backbone"): BACKBONES,
+    ("Architecture", "Neck"): NECKS,
+    ("Architecture", "Head"): HEADS,
+    ("Loss",): LOSSES,
+    ("Optimizer",): OPTIMIZERS,
+    ("Optimizer", "lr"): SCHEDULES,
+    ("Optimizer", "regularizer"): REGULARIZERS,
+    ("PostProcess",): POSTPROCESSES,
+    ("Metric",): METRICS,
+    ("Train", "dataset"): DATASETS,
+    ("Eval", "dataset"): DATASETS,
+}
+"""Sections whose `name` chooses a class."""
+
+INNER_SECTIONS: dict[tuple, tuple[str, ...]] = {
+    ("Optimizer",): ("lr", "regularizer"),
+    ("Train", "dataset"): ("transforms",),
+    ("Eval", "dataset"): ("transforms",),
+}
+"""Keys of a component's section that are components of their own, not its parameters."""
+
+DEFAULT_NAMES: dict[tuple, str] = {("Optimizer", "lr"): "Const"}
+"""The component of a section without `name`."""
+
+SECTIONS = ("Global", "Architecture", "Loss", "Optimizer", "PostProcess", "Metric", "Train", "Eval")
+
+KNOWN_SECTIONS = {
+    *((section,) for section in SECTIONS),
+    *COMPONENT_SECTIONS,
+    ("Train", "loader"),
+    ("Eval", "loader"),
+}
+"""What `-o` may begin where the file has nothing yet."""
+
+
+def _at_least(least: float, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+@dataclass(frozen=True)
+class GlobalOptions:
+    """The `Global` section: how long, how often, where to.
+
+    Args:
+        epoch_num: epochs of the whole training.
+        use_gpu: train on the GPU where there is one.
+        print_batch_step: steps between two log lines.
+        log_smooth_window: steps whose losses a log line sums up.
+        save_model_dir: folder of checkpoints and logs.
+        save_epoch_step: epochs between two numbered checkpoints; 0 for none.
+        eval_batch_step: steps between two evaluations, or [first step, steps between]; null for none.
+        eval_batch_epoch: epochs between two evaluations; counts instead of eval_batch_step.
+        pretrained_model: weights to start from.
+        checkpoints: checkpoint to resume training from, or to evaluate.
+        infer_img: picture or folder to predict.
+        save_res_path: the file that predictions go to.
+        seed: of everything random.
+        imports: modules or .py files with components of your own.
+        strict: False turns unknown keys into warnings.
+        data_root: folder that relative data paths start at; null for the current folder.
+    """
+
+    epoch_num: int
+    use_gpu: bool = False
+    print_batch_step: int = 10
+    log_smooth_window: int = 20
+    save_model_dir: str = "./output"
+    save_epoch_step: int = 0
+    eval_batch_step: int | list[int] | None = None
+    eval_batch_epoch: int | None = None
+    pretrained_model: str | None = None
+    checkpoints: str | None = None
+    infer_img: str | None = None
+    save_res_path: str = "./output/predicts_det.txt"
+    seed: int = 1024
+    imports: list[str] = field(default_factory=list)
+    strict: bool = True
+    data_root: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(1, epoch_num=self.epoch_num, print_batch_step=self.print_batch_step)
+        _at_least(1, log_smooth_window=self.log_smooth_window, eval_batch_epoch=self.eval_batch_epoch)
+        _at_least(0, save_epoch_step=self.save_epoch_step, seed=self.seed)
+        step = self.eval_batch_step
+        if isinstance(step, list) and (len(step) != 2 or step[0] < 0 or step[1] < 1):
+            raise ValueError(f"eval_batch_step must be [first step, steps between], such as [0, 400], got {step}")
+        if isinstance(step, int):
+            _at_least(1, eval_batch_step=step)
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """A `loader` section.
+
+    Args:
+        shuffle: a new order each epoch.
+        drop_last: leave out a last batch that is not full.
+        batch_size_per_card: pictures a batch.
+        num_workers: processes that read pictures; 0 reads in the training process.
+        use_shared_memory: workers hand pictures over through shared memory.
+    """
+
+    shuffle: bool = False
+    drop_last: bool = False
+    batch_size_per_card: int = 1
+    num_workers: int = 0
+    use_shared_memory: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least(1, batch_size_per_card=self.batch_size_per_card)
+        _at_least(0, num_workers=self.num_workers)
+
+
+@dataclass(frozen=True)
+class ArchitectureSpecs:
+    """`Architecture`."""
+
+    backbone: Spec
+    neck: Spec
+    head: Spec
+
+
+@dataclass(frozen=True)
+class OptimizerSpecs:
+    """`Optimizer`, with its `lr` and `regularizer`."""
+
+    optimizer: Spec
+    schedule: Spec
+    regularizer: Spec | None
+
+
+@dataclass(frozen=True)
+class DatasetSpecs:
+    """`dataset`, with its `transforms`."""
+
+    dataset: Spec
+    transforms: tuple[Spec, ...]
+
+
+@dataclass(frozen=True)
+class ReaderSpecs:
+    """`Train` or `Eval`."""
+
+    dataset: DatasetSpecs
+    loader: LoaderOptions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked config: everything that can be built from it, nothing built yet.
+
+    Args:
+        notes: remarks for the user, complete lines with their file and line.
+    """
+
+    config: "Config"
+    options: GlobalOptions
+    architecture: ArchitectureSpecs
+    loss: Spec
+    optimizer: OptimizerSpecs
+    postprocess: Spec
+    metric: Spec
+    train: ReaderSpecs
+    eval: ReaderSpecs
+    notes: tuple[str, ...]
