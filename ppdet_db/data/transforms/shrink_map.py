@@ -51,10 +51,11 @@ class MakeShrinkMap:
         shrink_mask = np.ones(shape, np.float32)
         ignore_tags = np.array(sample["ignore_tags"], bool)
         for i, poly in enumerate(sample["polys"]):
-            ignore_tags[i] |= not self._is_large(poly) or not draw_shrunk(shrink_map, poly, ratio)
-            if ignore_tags[i]:
-                band = outline_band(poly, 0, shape)
-                shrink_mask[band.window][band.inside] = 0
+            if not ignore_tags[i] and self._is_large(poly) and draw_shrunk(shrink_map, poly, ratio):
+                continue
+            ignore_tags[i] = True
+            band = outline_band(poly, 0, shape)
+            shrink_mask[band.window][band.inside] = 0
         sample.update(shrink_map=shrink_map, shrink_mask=shrink_mask, ignore_tags=ignore_tags)
         return sample
 
