@@ -87,7 +87,7 @@ def min_area_quad(points: ArrayLike) -> tuple[np.ndarray, float]:
 def is_valid(poly: ArrayLike) -> bool:
     """Whether the polygon has an area and its outline neither crosses nor touches itself."""
     points = np.asarray(poly, np.float64)
-    return len(points) >= 3 and bool(shapely.is_valid(shapely.polygons(points)))
+    return len(points) >= 3 and bool(np.isfinite(points).all() and shapely.is_valid(shapely.polygons(points)))
 
 
 def intersection_area(a: ArrayLike, b: ArrayLike) -> float:
