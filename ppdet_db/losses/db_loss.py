@@ -61,14 +61,15 @@ class DBLoss(nn.Layer):
 
     def forward(self, preds: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
         with paddle.amp.auto_cast(enable=False):
-            maps = preds["maps"].astype("float32")
-            shrink_map, shrink_mask, threshold_map, threshold_mask = (
-                batch[key].astype("float32") for key in self.needs
-            )
+            # Unbound, not indexed: the gradient of an index fills all three maps with zeros, three times.
+            maps = preds["maps"].astype("float32").unbind(axis=1)
+            gt = {key: batch[key].astype("float32") for key in self.needs}
+            shrink = self.shrink_loss(maps[SHRINK], gt["shrink_map"], gt["shrink_mask"])
+            threshold = self.threshold_loss(maps[THRESHOLD], gt["threshold_map"], gt["threshold_mask"])
+            binary = self.binary_loss(maps[BINARY], gt["shrink_map"], gt["shrink_mask"])
             parts = {
-                "loss_shrink_maps": self.alpha * self.shrink_loss(maps[:, SHRINK], shrink_map, shrink_mask),
-                "loss_threshold_maps": self.beta
-                * self.threshold_loss(maps[:, THRESHOLD], threshold_map, threshold_mask),
-                "loss_binary_maps": self.binary_loss(maps[:, BINARY], shrink_map, shrink_mask),
+                "loss_shrink_maps": self.alpha * shrink,
+                "loss_threshold_maps": self.beta * threshold,
+                "loss_binary_maps": binary,
             }
             return {"loss": sum(parts.values()), **parts}
