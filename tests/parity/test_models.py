@@ -1,0 +1,124 @@
+"""Networks against numbers recorded from PaddleOCR: keys, shapes, outputs, gradients, running statistics.
+
+Every record whose components exist and accept its parameters is compared, so a new component is covered at once.
+"""
+
+import importlib
+import inspect
+import json
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from ppdet_db.contract import BINARY
+from ppdet_db.modeling import backbones, heads, necks
+from ppdet_db.modeling.model import DetModel
+from ppdet_db.registry import BACKBONES, HEADS, NECKS, Spec
+
+FOLDER = Path(__file__).resolve().parents[2] / "../shared/parity"
+REGISTRIES = {"Backbone": BACKBONES, "Neck": NECKS, "Head": HEADS}
+
+for package in (backbones, necks, heads):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+def specs_of(architecture: dict) -> list[Spec] | None:
+    """Backbone, neck and head of a record; None when one of them, or one of their parameters, is not there."""
+    specs = []
+    for section, registry in REGISTRIES.items():
+        kwargs = dict(architecture[section])
+        name = kwargs.pop("name")
+        if name not in registry or not set(kwargs) <= set(inspect.signature(registry.get(name)).parameters):
+            return None
+        specs.append(Spec(registry.get(name), kwargs, where=section))
+    return specs
+
+
+RECORDS = [
+    file
+    for file in sorted((FOLDER / "models").glob("*.json"))
+    if specs_of(json.loads(file.read_text())["architecture"]) is not None
+]
+
+
+@pytest.fixture(scope="session")
+def rule(shared):
+    """The rule that made inputs and weights of the records."""
+    spec = importlib.util.spec_from_file_location("parity_rule", shared / "parity/rule.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_records_of_the_first_networks_are_among_those_compared(shared):
+    assert {"det_r18_vd_db", "det_r50_vd_db", "det_mv3_db", "det_mv3_small05_nose_96"} <= {f.stem for f in RECORDS}
+
+
+@pytest.mark.parametrize("file", RECORDS, ids=lambda file: file.stem)
+def test_network_equals_its_record(file, rule):
+    record = json.loads(file.read_text())
+    maps = np.load(file.with_suffix(".npz"))
+    model = DetModel(*specs_of(record["architecture"]))
+    assert_same_parameters(model, record)
+    model.set_state_dict({key: rule.value(key, tensor.shape) for key, tensor in model.state_dict().items()})
+    x = paddle.to_tensor(rule.x_input())
+
+    assert_same_in_evaluation(model, x, record, maps["eval_maps"])
+    assert_same_in_training(model, x, record, maps["train_maps"], rule)
+
+
+def assert_same_parameters(model: DetModel, record: dict) -> None:
+    keys = [[k, t.shape, str(t.dtype).removeprefix("paddle.")] for k, t in model.state_dict().items()]
+    assert keys == record["keys"]
+    assert sum(p.size for p in model.parameters()) == record["n_params"]
+    assert sum(p.size for p in model.parameters() if p.trainable) == record["n_trainable"]
+
+
+def assert_same_in_evaluation(model: DetModel, x: paddle.Tensor, record: dict, expected: np.ndarray) -> None:
+    model.eval()
+    with paddle.no_grad():
+        features = model.backbone(x)
+        fused = model.neck(features)
+        maps = model.head(fused)["maps"]
+    summaries = [*record["eval_backbone"], record["eval_neck"]]
+    for i, (feature, summary) in enumerate(zip([*features, fused["fused"]], summaries, strict=True)):
+        place = f"feature {i} of 4, or the neck's output at 4"  # the first that fails holds the layer that differs
+        assert feature.shape == summary["shape"], place
+        flat = feature.numpy().ravel()
+        middle = flat[flat.size // 2 :][:8]
+        numbers = [flat.mean(), flat.std(), *flat[:8], *middle]
+        recorded = [summary["mean"], summary["std"], *summary["first8"], *summary["mid8"]]
+        np.testing.assert_allclose(numbers, recorded, atol=2e-5 * max(1, summary["std"]), rtol=0, err_msg=place)
+    np.testing.assert_allclose(maps.numpy(), expected, atol=1e-5, rtol=0)
+
+
+def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, expected: np.ndarray, rule) -> None:
+    """One step. Batch statistics of deep nets depend on the order of sums, so the tolerance grows with the depth.
+
+    A value that rounding moves across the kink of a relu switches its gradient: an input changed by 1e-7 moves the
+    norm of a shallow net's gradient by 1 %.
+    """
+    layers = record["architecture"]["Backbone"].get("layers", 0)
+    atol, gradient_rtol = {50: (1e-3, 0.03), 101: (3e-3, 0.06), 152: (1.5e-2, 0.2)}.get(layers, (1e-4, 0.03))
+    model.train()
+    maps = model(x)["maps"]
+    (maps * paddle.to_tensor(rule.coef(maps.shape))).sum().backward()
+
+    np.testing.assert_allclose(maps[:, :BINARY].numpy(), expected[:, :BINARY], atol=atol, rtol=0)
+    # the binary map is 50 / 4 times as steep as the difference of the other two
+    np.testing.assert_allclose(maps[:, BINARY].numpy(), expected[:, BINARY], atol=2 * 50 / 4 * atol, rtol=0)
+
+    state = model.state_dict()
+    gradients = {key: state[key].grad for key in record["grad_l2"]}
+    assert [k for k, g in gradients.items() if g is None] == [k for k, g in record["grad_l2"].items() if g is None]
+    for key, norm in record["grad_l2"].items():
+        if norm is not None:  # those of biases before a batch norm are zero but for rounding, hence the 1e-3
+            assert gradients[key].norm().item() == pytest.approx(norm, rel=gradient_rtol, abs=1e-3), key
+
+    for key, (total, norm) in record["bn_after_train"].items():
+        assert state[key].sum().item() == pytest.approx(total, abs=3e-4 * norm), key
+        assert state[key].norm().item() == pytest.approx(norm, rel=3e-4), key
