@@ -12,6 +12,8 @@ from ppdet_db.data.transforms.imgaug_numpy2 import import_imgaug
 from ppdet_db.registry import TRANSFORMS, did_you_mean
 
 CHANCE_ARGUMENTS = ("seed", "random_state", "deterministic")
+SIDES = ("px", "percent")
+"""Arguments of the croppers and padders that take (top, right, bottom, left)."""
 GREY_OF_BGR = np.array([0.114, 0.587, 0.299], np.float32)
 
 
@@ -29,7 +31,8 @@ class IaaAugment:
     """Runs imgaug augmenters on the picture and moves the polygons with it.
 
     Each entry is `{type: NAME, args: {...}}` with the name of any class in `imgaug.augmenters` and its arguments.
-    A list of two numbers is a range to draw from; any other list is a choice, as in imgaug. An argument may itself be
+    A list of two numbers is a range to draw from; any other list is a choice, as in imgaug, but for the four sides
+    that `px` and `percent` of croppers and padders take. An argument may itself be
     such an entry or a list of them (`{type: OneOf, args: {children: [...]}}`). `p` on an augmenter that has none of
     its own applies it to that share of the pictures.
 
@@ -98,6 +101,7 @@ def build_augmenter(entry: dict, where: str) -> Any:
         if key not in known:
             raise ValueError(f"{where}: {name} has no argument '{key}'. {did_you_mean(key, known)}")
     arguments = {key: convert(value, f"{where}.{key}") for key, value in arguments.items()}
+    arguments.update({key: tuple(v) for key, v in arguments.items() if key in SIDES and isinstance(v, list)})
     try:
         augmenter = classes[name](**arguments)
         return augmenter if share is None else classes["Sometimes"](share, augmenter)
