@@ -10,7 +10,7 @@ from ppdet_db.config.schema import (
     Plan,
     ReaderSpecs,
 )
-from ppdet_db.config.source import Config, Mark, load_config
+from ppdet_db.config.source import Config, Mark, load_config, to_yaml
 from ppdet_db.errors import ConfigError
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "check",
     "check_section",
     "load_config",
+    "to_yaml",
 ]

@@ -25,8 +25,8 @@ class Fate:
     silent: tuple[Any, ...] = OFF
 
 
-def _ignore(reason: str, silent: tuple[Any, ...] = OFF) -> Fate:
-    return Fate("ignore", reason, silent)
+def _ignore(reason: str) -> Fate:
+    return Fate("ignore", reason)
 
 
 def _not_yet(what: str) -> Fate:
@@ -89,7 +89,7 @@ FATES: dict[tuple[str, str], Fate] = {
     ("loader", "collate_fn"): _ignore("batches are always put together by key"),
     ("lr", "epochs"): _ignore("follows Global.epoch_num"),
     ("lr", "step_each_epoch"): _ignore("follows from the number of pictures and the batch size"),
-    ("ResNet_vd", "disable_se"): _ignore("ResNet_vd has no squeeze-and-excitation blocks", silent=(None, False, True)),
+    ("ResNet_vd", "disable_se"): _ignore("ResNet_vd has no squeeze-and-excitation blocks"),
     ("DBPostProcess", "det_box_type"): Fate("rename", "box_type"),
     ("", "profiler_options"): _ignore("there is no profiler; the log line has reader and batch seconds"),
     ("", "wandb"): _not_yet("logging to Weights & Biases"),

@@ -132,6 +132,14 @@ for _class in (ConfigLoader, ConfigDumper):
     }
 
 
+def to_yaml(value: Any) -> str:
+    """A value on one line of YAML."""
+    text = yaml.dump(
+        value, Dumper=ConfigDumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=float("inf")
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
 @dataclass
 class _Tree:
     """Plain data with the marks of its parts."""
