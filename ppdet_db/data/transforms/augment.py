@@ -14,7 +14,6 @@ from ppdet_db.registry import TRANSFORMS, did_you_mean
 CHANCE_ARGUMENTS = ("seed", "random_state", "deterministic")
 SIDES = ("px", "percent")
 """Arguments of the croppers and padders that take (top, right, bottom, left)."""
-GREY_OF_BGR = np.array([0.114, 0.587, 0.299], np.float32)
 
 
 def default_augmenters() -> list[dict]:
@@ -53,13 +52,17 @@ class IaaAugment:
     gives = ("image", "polys")
 
     def __init__(self, augmenter_args: list[dict] | None = None):
-        entries = default_augmenters() if augmenter_args is None else augmenter_args
+        self.entries = default_augmenters() if augmenter_args is None else augmenter_args
         imgaug = import_imgaug()
         # Augmenters that seed_ does not reach hold on to the global generator of the moment they were made.
         self.stray_chance = imgaug.random.RNG(0)
         with global_generator(imgaug.random, self.stray_chance):
-            steps = [build_augmenter(entry, f"augmenter_args[{i}]") for i, entry in enumerate(entries)]
+            steps = [build_augmenter(entry, f"augmenter_args[{i}]") for i, entry in enumerate(self.entries)]
             self.augmenter = imgaug.augmenters.Sequential(steps)
+
+    def __reduce__(self) -> tuple:
+        """Built anew where it is unpickled: a fresh process must import imgaug in our way, pickle would in its own."""
+        return IaaAugment, (self.entries,)
 
     def __call__(self, sample: dict) -> dict:
         imgaug = import_imgaug()
@@ -201,21 +204,17 @@ def hue_range(value: float | list[float]) -> tuple[float, float]:
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    return blend(image, 0, factor)
+    return cv2.addWeighted(image, factor, image, 0, 0)
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    return blend(image, float((image @ GREY_OF_BGR).mean()), factor)
+    mean = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).mean()
+    return cv2.addWeighted(image, factor, image, 0, (1 - factor) * mean)
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    return blend(image, (image @ GREY_OF_BGR)[..., None], factor)
-
-
-def blend(image: np.ndarray, anchor: float | np.ndarray, factor: float) -> np.ndarray:
-    """`anchor + factor * (image - anchor)`, rounded and kept within 0 ... 255."""
-    mixed = image * np.float32(factor) + np.float32(1 - factor) * anchor
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return cv2.addWeighted(image, factor, grey, 1 - factor, 0)
 
 
 def adjust_hue(image: np.ndarray, shift: float) -> np.ndarray:

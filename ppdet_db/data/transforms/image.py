@@ -140,8 +140,12 @@ class NormalizeImage:
         self.offset = (np.asarray(mean, np.float64).reshape(shape) / deviation).astype(np.float32)
 
     def __call__(self, sample: dict) -> dict:
-        if sample["image"].shape[2 if self.order == "hwc" else 0] != 3:
-            raise ValueError(f"NormalizeImage has order: {self.order}, the picture's shape is {sample['image'].shape}")
+        shape = sample["image"].shape
+        if shape[2 if self.order == "hwc" else 0] != 3:
+            raise SampleError(
+                f"NormalizeImage with order: {self.order} got a picture of shape {shape}; set order: hwc "
+                "before ToCHWImage, chw after it"
+            )
         image = sample["image"] * self.factor
         image -= self.offset
         return {**sample, "image": image}

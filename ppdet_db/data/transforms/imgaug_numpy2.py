@@ -7,6 +7,7 @@
 So after the import `numpy` itself is what it was before.
 """
 
+import functools
 import types
 
 import numpy as np
@@ -18,6 +19,7 @@ SCTYPES = {
 }
 
 
+@functools.cache
 def import_imgaug() -> types.ModuleType:
     """`imgaug`, with `imgaug.augmenters` and `imgaug.random` loaded."""
     lend = not hasattr(np, "sctypes")

@@ -193,6 +193,15 @@ assert sys.modules["imgaug"].random.GLOBAL_RNG is None
     assert done.returncode == 0, done.stderr
 
 
+def test_a_fresh_process_can_unpickle_it():
+    """As a spawned loader worker does; pickle by itself would import imgaug, which fails under NumPy 2."""
+    program = "import pickle, sys; pickle.load(sys.stdin.buffer)"
+    data = pickle.dumps(IaaAugment(CHANCY))
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False, cwd=root)
+    assert done.returncode == 0, done.stderr
+
+
 GREY = np.full((2, 2, 3), 100, np.uint8)
 RED = np.full((2, 2, 3), (0, 0, 200), np.uint8)  # BGR; its grey is 0.299 * 200 = 59.8
 

@@ -129,7 +129,7 @@ def test_normalize_default_is_chw_with_imagenet_statistics():
 
 
 def test_normalize_of_the_wrong_order_is_an_error_not_a_broadcast():
-    with pytest.raises(ValueError, match="order: chw"):
+    with pytest.raises(SampleError, match="order: chw got a picture of shape"):
         NormalizeImage()({"image": np.zeros((32, 32, 3), np.uint8)})
 
 
