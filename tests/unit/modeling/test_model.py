@@ -100,6 +100,7 @@ FEATURES = "must return a list of features at strides 4, 8, 16, 32"
         ({"backbone": Spec(Plain, {"channels": None})}, f"Plain {LIST} None"),
         ({"backbone": Spec(Plain, {"channels": [3, 3, 3]})}, f"Plain {LIST} [3, 3, 3]"),
         ({"backbone": Spec(Plain, {"channels": [3, 3, 3, 3.0]})}, f"Plain {LIST} [3, 3, 3, 3.0]"),
+        ({"backbone": Spec(Plain, {"channels": [3, 3, 3, 0]})}, f"Plain {LIST} [3, 3, 3, 0]"),
         ({"backbone": Spec(Plain, {"channels": 3}, "a.yml:4: Backbone")}, f"a.yml:4: Backbone: Plain {LIST} 3"),
         (
             {"backbone": Spec(Plain, {"channels": [3, 3, 3, 6]})},
