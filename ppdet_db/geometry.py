@@ -21,13 +21,13 @@ ARC_TOLERANCE = 0.1
 
 def polygon_area(poly: ArrayLike) -> float:
     """Area in square pixels by the shoelace formula, never negative; the wings of a bow-tie cancel."""
-    x, y = _closed_edges(poly)[0].T
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    start, step = _edges(poly)
+    return abs(float(start[:, 0] @ step[:, 1] - start[:, 1] @ step[:, 0])) / 2
 
 
 def polygon_perimeter(poly: ArrayLike) -> float:
     """Length of the closed outline in pixels."""
-    _, step = _closed_edges(poly)
+    _, step = _edges(poly)
     return float(np.hypot(step[:, 0], step[:, 1]).sum())
 
 
@@ -107,11 +107,11 @@ def polygon_iou(a: ArrayLike, b: ArrayLike) -> float:
     return common / float(shapely.area(region_a) + shapely.area(region_b) - common)
 
 
-def _closed_edges(poly: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Start of each edge and the step to its end, both (P, 2) float64, relative to the first vertex for accuracy."""
-    points = np.asarray(poly, np.float64).reshape(-1, 2)
-    start = points - points[:1]
-    return start, np.roll(start, -1, axis=0) - start
+def _edges(poly: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Start of each edge and the step to its end, both (P, 2) float64, from the first vertex on, for accuracy."""
+    points = np.asarray(poly, np.float64)
+    start = points - points[0]
+    return start, np.concatenate([start[1:], start[:1]]) - start
 
 
 def _region(poly: ArrayLike) -> shapely.Geometry | None:

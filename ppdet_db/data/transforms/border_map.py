@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ppdet_db.data.transforms.label_raster import TOLERANCE, check_ratio, is_drawable, outline_band, ratio_at
+from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, outline_band, ratio_at
 from ppdet_db.geometry import offset_distance
 from ppdet_db.registry import TRANSFORMS
 
@@ -51,14 +51,17 @@ class MakeBorderMap:
         shape = sample["image"].shape[:2]
         ratio = ratio_at(self.shrink_ratio, sample.get("epoch", 0), self.total_epoch)
         nearness = np.zeros(shape, np.float32)  # 1 on an outline, 0 from distance D on
-        mask = np.zeros(shape, np.float32)
+        mask = np.zeros(shape, bool)
         for poly, is_ignored in zip(sample["polys"], sample["ignore_tags"], strict=True):
             if is_ignored or not is_drawable(poly):
                 continue
             distance = offset_distance(poly, ratio)
             band = outline_band(poly, distance, shape)
-            np.maximum(nearness[band.window], 1 - band.distance / distance, out=nearness[band.window])
-            mask[band.window][band.inside | (band.distance <= distance + TOLERANCE)] = 1
-        sample["threshold_map"] = nearness * (self.thresh_max - self.thresh_min) + self.thresh_min
-        sample["threshold_mask"] = mask
+            falling = 1 - np.sqrt(band.squared.astype(np.float32)) / np.float32(distance)
+            np.maximum(nearness[band.window], falling, out=nearness[band.window])
+            mask[band.window] |= band.inside | band.within(distance)
+        nearness *= self.thresh_max - self.thresh_min
+        nearness += self.thresh_min
+        sample["threshold_map"] = nearness
+        sample["threshold_mask"] = mask.astype(np.float32)
         return sample

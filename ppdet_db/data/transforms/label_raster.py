@@ -4,6 +4,7 @@ A pixel is the point with its integer coordinates. It belongs to a polygon when 
 its distance to the outline is Euclidean, so the corners of every band are round.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +45,21 @@ class OutlineBand:
     Args:
         window: rows and columns of the canvas that the arrays cover.
         inside: (h, w) bool, True inside or on the polygon.
-        distance: (h, w) float64, pixels to the outline; right up to the reach asked for, beyond it too large.
+        squared: (h, w) float64, square of the distance to the outline in pixels: right up to the reach asked for,
+            beyond it too large or infinite.
     """
 
     window: tuple[slice, slice]
     inside: np.ndarray
-    distance: np.ndarray
+    squared: np.ndarray
+
+    def within(self, distance: float) -> np.ndarray:
+        """(h, w) bool: pixels at most so far from the outline, on either side."""
+        return self.squared <= (distance + TOLERANCE) ** 2
+
+    def core(self, distance: float) -> np.ndarray:
+        """(h, w) bool: pixels inside and at least so far from the outline, the polygon shrunk by `distance`."""
+        return self.inside & (self.squared >= (distance - TOLERANCE) ** 2)
 
 
 def outline_band(poly: np.ndarray, reach: float, shape: tuple[int, int]) -> OutlineBand:
@@ -59,49 +69,55 @@ def outline_band(poly: np.ndarray, reach: float, shape: tuple[int, int]) -> Outl
     the size of the canvas (h, w).
     """
     reach += TOLERANCE
-    points = np.asarray(poly, np.float64)
+    start = np.asarray(poly, np.float64)
     (left, right), (top, bottom) = (
-        _pixels(values.min() - reach, values.max() + reach, size)
-        for values, size in zip(points.T, shape[::-1], strict=True)
+        _span(values.min() - reach, values.max() + reach, size)
+        for values, size in zip(start.T, shape[::-1], strict=True)
     )
-    points = points - (left, top)
+    start = start - (left, top)
+    end = np.concatenate([start[1:], start[:1]])
+    has_length = np.any(start != end, axis=1)
+    if has_length.any():  # repeated vertices add nothing, unless the polygon is a dot
+        start, end = start[has_length], end[has_length]
     height, width = bottom - top, right - left
+    columns, rows = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)
     squared = np.full((height, width), np.inf)
-    for (x, y), (end_x, end_y) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        x0, x1 = _pixels(min(x, end_x) - reach, max(x, end_x) + reach, width)
-        y0, y1 = _pixels(min(y, end_y) - reach, max(y, end_y) + reach, height)
+    for (x, y), (end_x, end_y) in zip(start.tolist(), end.tolist(), strict=True):
+        x0, x1 = _span(min(x, end_x) - reach, max(x, end_x) + reach, width)
+        y0, y1 = _span(min(y, end_y) - reach, max(y, end_y) + reach, height)
         box = squared[y0:y1, x0:x1]
-        step_x, step_y = end_x - x, end_y - y
-        np.minimum(
-            box, _squared_distance(np.arange(x0, x1) - x, np.arange(y0, y1)[:, None] - y, step_x, step_y), out=box
-        )
-    distance = np.sqrt(squared)
-    inside = _even_odd(points, height, width) | (distance <= TOLERANCE)
-    return OutlineBand((slice(top, bottom), slice(left, right)), inside, distance)
+        np.minimum(box, _squared_distance(columns[x0:x1] - x, rows[y0:y1] - y, end_x - x, end_y - y), out=box)
+    inside = _even_odd(start, end, columns, rows) | (squared <= TOLERANCE**2)
+    return OutlineBand((slice(top, bottom), slice(left, right)), inside, squared)
 
 
-def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
-    """Range of the integers in [low, high] and [0, size)."""
-    first = min(max(int(np.ceil(low)), 0), size)
-    return first, max(min(int(np.floor(high)) + 1, size), first)
+def _span(low: float, high: float, size: int) -> tuple[int, int]:
+    """The integers in [low, high] that are also in [0, size), as a range of that kind."""
+    first = min(max(math.ceil(low), 0), size)
+    return first, max(min(math.floor(high) + 1, size), first)
 
 
 def _squared_distance(x: np.ndarray, y: np.ndarray, step_x: float, step_y: float) -> np.ndarray:
-    """From pixels (y (h, 1), x (w,)) to the segment from the origin to (step_x, step_y)."""
-    length = step_x * step_x + step_y * step_y
-    if length == 0:  # a repeated vertex
-        return x * x + y * y
-    along = np.clip(x * (step_x / length) + y * (step_y / length), 0, 1)
-    return (x - along * step_x) ** 2 + (y - along * step_y) ** 2
+    """(h, w): from the pixels at x (w,), y (h,) to the segment from the origin to (step_x, step_y)."""
+    length = math.hypot(step_x, step_y)
+    cosine, sine = (step_x / length, step_y / length) if length > 0 else (1.0, 0.0)  # a dot
+    across = np.subtract.outer(y * cosine, x * sine)
+    beyond = np.add.outer(y * sine, x * cosine - length / 2)  # along the segment, from its middle
+    np.abs(beyond, out=beyond)
+    beyond -= length / 2
+    np.maximum(beyond, 0, out=beyond)
+    beyond *= beyond
+    across *= across
+    across += beyond
+    return across
 
 
-def _even_odd(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: pixels with an odd number of outline crossings on their left."""
-    rows = np.arange(height)[:, None]
-    x, y = points.T
-    end_x, end_y = np.roll(points, -1, axis=0).T
-    row, edge = np.nonzero((y <= rows) != (end_y <= rows))
-    crossing = x[edge] + (row - y[edge]) * (end_x - x)[edge] / (end_y - y)[edge]
-    column = np.clip(np.ceil(crossing), 0, width).astype(np.int64)
-    flips = np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).reshape(height, width + 1)
-    return np.cumsum(flips[:, :width], axis=1) % 2 == 1
+def _even_odd(start: np.ndarray, end: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(h, w) bool: pixels with an odd number of edges above them."""
+    (x, y), (run, rise) = start.T, (end - start).T
+    edge, column = np.nonzero((start[:, :1] <= columns) != (end[:, :1] <= columns))
+    crossing = y[edge] + (columns[column] - x[edge]) * rise[edge] / run[edge]
+    row = np.searchsorted(rows, crossing)  # the first pixel on the edge or below it
+    height, width = len(rows), len(columns)
+    flips = np.bincount(row * width + column, minlength=(height + 1) * width).reshape(height + 1, width)
+    return np.bitwise_xor.accumulate(flips[:height].astype(np.uint8) & 1, axis=0).view(bool)

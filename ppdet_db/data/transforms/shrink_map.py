@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ppdet_db.data.transforms.label_raster import TOLERANCE, check_ratio, is_drawable, outline_band, ratio_at
+from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, outline_band, ratio_at
 from ppdet_db.geometry import min_area_quad, offset_distance
 from ppdet_db.registry import TRANSFORMS
 
@@ -47,16 +47,18 @@ class MakeShrinkMap:
     def __call__(self, sample: dict) -> dict:
         shape = sample["image"].shape[:2]
         ratio = ratio_at(self.shrink_ratio, sample.get("epoch", 0), self.total_epoch)
-        shrink_map = np.zeros(shape, np.float32)
-        shrink_mask = np.ones(shape, np.float32)
+        shrink_map = np.zeros(shape, bool)
+        shrink_mask = np.ones(shape, bool)
         ignore_tags = np.array(sample["ignore_tags"], bool)
         for i, poly in enumerate(sample["polys"]):
             if not ignore_tags[i] and self._is_large(poly) and draw_shrunk(shrink_map, poly, ratio):
                 continue
             ignore_tags[i] = True
             band = outline_band(poly, 0, shape)
-            shrink_mask[band.window][band.inside] = 0
-        sample.update(shrink_map=shrink_map, shrink_mask=shrink_mask, ignore_tags=ignore_tags)
+            shrink_mask[band.window] &= ~band.inside
+        sample["shrink_map"] = shrink_map.astype(np.float32)
+        sample["shrink_mask"] = shrink_mask.astype(np.float32)
+        sample["ignore_tags"] = ignore_tags
         return sample
 
     def _is_large(self, poly: np.ndarray) -> bool:
@@ -64,7 +66,7 @@ class MakeShrinkMap:
 
 
 def draw_shrunk(shrink_map: np.ndarray, poly: np.ndarray, shrink_ratio: float) -> bool:
-    """Writes 1 into the pixels of the shrunk polygon. False, and nothing written, when the text vanishes.
+    """Adds the pixels of the shrunk polygon to a bool map. False, and nothing written, when the text vanishes.
 
     Only a polygon that lies on the canvas can vanish: of another one the shrunk part may well be off it.
     """
@@ -73,8 +75,8 @@ def draw_shrunk(shrink_map: np.ndarray, poly: np.ndarray, shrink_ratio: float) -
     for multiple in range(1, math.ceil(1 / shrink_ratio)):
         distance = offset_distance(poly, multiple * shrink_ratio)
         band = outline_band(poly, distance, shrink_map.shape)
-        core = band.inside & (band.distance >= distance - TOLERANCE)
+        core = band.core(distance)
         if core.any() or not is_on_canvas:
-            shrink_map[band.window][core] = 1
+            shrink_map[band.window] |= core
             return True
     return False

@@ -124,7 +124,7 @@ def test_overlapping_texts_take_the_maximum():
 def test_an_edge_visits_only_its_surroundings():
     band = outline_band(np.array([(10, 20), (70, 20), (70, 44), (10, 44)]), 3.5, (1000, 1000))
     assert band.window == (slice(17, 48), slice(7, 74))
-    assert np.isinf(band.distance[15, 30])  # row 32, column 37: 12 px from the nearest edge
+    assert np.isinf(band.squared[15, 30])  # row 32, column 37: 12 px from the nearest edge
 
 
 # The numbers are those of the design notes' list of defects found in PaddleOCR, MhLiao/DB, MMOCR and docTR.
