@@ -8,7 +8,6 @@ import paddle.nn.functional as F
 from paddle import ParamAttr, nn
 from paddle.nn.initializer import Constant, KaimingUniform, Uniform
 
-from ppdet_db.contract import SHRINK, THRESHOLD
 from ppdet_db.registry import HEADS
 
 
@@ -84,8 +83,7 @@ class DBHead(nn.Layer):
         logits = [self.binarize(fused), self.thresh(fused)] if self.training else [self.binarize(fused)]
         # float32 whatever AMP says: float16 is too coarse for k (P - T), and the losses sum over millions of pixels
         with paddle.amp.auto_cast(enable=False):
-            maps = F.sigmoid(paddle.concat([x.astype("float32") for x in logits], axis=1))
-            if self.training:
-                probability, threshold = maps[:, SHRINK : SHRINK + 1], maps[:, THRESHOLD : THRESHOLD + 1]
-                maps = paddle.concat([maps, approximate_binary_map(probability, threshold, self.k)], axis=1)
-        return {"maps": maps}
+            maps = [F.sigmoid(x.astype("float32")) for x in logits]
+            if self.training:  # the order is contract.SHRINK, THRESHOLD, BINARY
+                maps.append(approximate_binary_map(*maps, self.k))
+            return {"maps": paddle.concat(maps, axis=1)}
