@@ -112,7 +112,8 @@ def _component(report: Report, path: KeyPath, data: Any) -> Spec | None:
         return None
     name = data.get("name", DEFAULT_NAMES.get(section))
     if name is None:
-        report.problem(path, f"needs 'name', which says which {registry.kind}. {did_you_mean('', registry.names())}")
+        known = did_you_mean("", registry.names())
+        report.problem(path, f"{path[-1]} needs 'name', which says which {registry.kind}. {known}")
         return None
     inner = ("name", *INNER_SECTIONS.get(section, ()))
     values = {key: value for key, value in data.items() if key not in inner}
@@ -207,7 +208,7 @@ PARTS: dict[str, Callable[[Report, KeyPath, Any], Any]] = {
 
 def _inner(report: Report, path: KeyPath, data: dict, key: str, read: Callable[[Report, KeyPath, Any], Any]) -> Any:
     if key not in data:
-        report.problem(path, f"needs '{key}'")
+        report.problem(path, f"{path[-1]} needs '{key}'")
         return None
     return read(report, (*path, key), data[key])
 

@@ -282,7 +282,7 @@ def _files_near(file: str) -> str:
     if not os.path.isdir(folder):
         return f"There is no folder {folder} either."
     names = [name for name in os.listdir(folder) if name.endswith((".yml", ".yaml"))]
-    return did_you_mean(os.path.basename(file), names) if names else f"There is no .yml file in {folder}."
+    return did_you_mean(os.path.basename(file), names) if names else "Its folder has no .yml file."
 
 
 # ------------------------------------------------------------------------------------------------------------ _base_
@@ -305,7 +305,9 @@ def _read_with_bases(file: str, chain: tuple[str, ...], notes: list[str]) -> _Tr
         try:
             _merge(merged, (), _read_with_bases(base_file, (*chain, file), notes), ())
         except ConfigError as error:
-            raise ConfigError([f"{where}: _base_: {problem}" for problem in error.problems]) from error
+            [problem] = error.problems
+            unread = problem.startswith(f"{base_file}: ")  # no line yet: the one that asks for the file is to mend
+            raise ConfigError(f"{where}: _base_: {problem}" if unread else problem) from error
     if "_base_" in own.data:
         own.drop(("_base_",))
     notes += document.notes
