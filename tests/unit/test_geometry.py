@@ -38,7 +38,7 @@ def rotated(poly, degrees, centre=(0, 0)):
         (BOX[::-1], 150, 50, "the other orientation"),
         ([*BOX, BOX[-1], BOX[-1]], 150, 50, "repeated vertices"),
         ([(0, 0), (3, 0), (0, 4)], 6, 12, "3-4-5 triangle"),
-        (np.array(BOX) + 1e7, 150, 50, "far from the origin"),
+        (np.array(BOX) + 1e9, 150, 50, "far from the origin"),
         (BOW_TIE, 0, 20 + 2 * math.hypot(10, 10), "the wings cancel"),
         ([(5, 5)] * 4, 0, 0, "a dot"),
         ([(0, 0), (10, 0), (10, 0), (0, 0)], 0, 20, "a line, there and back"),

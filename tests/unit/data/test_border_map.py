@@ -25,6 +25,12 @@ def test_worked_example():
     assert sample["threshold_mask"][[39, 29, 22, 47], 45].tolist() == [1, 1, 1, 0]
 
 
+def test_the_mask_ends_with_the_pixel_at_distance_d():
+    """A 25 px square at r = 0.6: D = 25 * 0.64 / 4 = 4."""
+    sample = MakeBorderMap(shrink_ratio=0.6)(make_sample([(10, 10), (35, 10), (35, 35), (10, 35)]))
+    assert np.flatnonzero(sample["threshold_mask"][20])[[0, -1]].tolist() == [6, 39]
+
+
 def test_picture_without_text():
     sample = MakeBorderMap()(make_sample())
     np.testing.assert_array_equal(sample["threshold_map"], np.full((48, 96), np.float32(0.3)))

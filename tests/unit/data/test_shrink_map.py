@@ -77,13 +77,21 @@ def test_a_text_that_vanishes_is_tried_again_with_a_larger_ratio():
     assert second["ignore_tags"].tolist() == [False]
 
 
-def test_a_text_that_vanishes_at_every_ratio_is_masked():
-    """0.8 px high and on row 10 alone: D(0.8) = 0.14 leaves 10.26 ... 10.74, and 1.0, the third ratio that PaddleOCR's
-    code seems to try, is never tried."""
-    sample = MakeShrinkMap(min_text_size=0)(make_sample([(20, 10), (70, 10), (70, 10.8), (20, 10.8)]))
+@pytest.mark.parametrize("ratio", [0.4, 0.5])
+def test_a_text_that_vanishes_at_every_ratio_is_masked(ratio):
+    """0.8 px high, row 10 alone is on it. Ratios stay below 1, which would leave the polygon as it is and draw row 10:
+    0.4 and 0.8, or 0.5 alone. (PaddleOCR's code appends 1 to them and throws the result away.)"""
+    poly = [(20, 10), (70, 10), (70, 10.8), (20, 10.8)]
+    sample = MakeShrinkMap(min_text_size=0, shrink_ratio=ratio)(make_sample(poly))
     assert sample["ignore_tags"].tolist() == [True]
     assert sample["shrink_map"].max() == 0
     assert np.flatnonzero((sample["shrink_mask"] == 0).any(axis=1)).tolist() == [10]
+
+
+def test_a_text_without_extent_is_masked_where_it_is():
+    sample = MakeShrinkMap(min_text_size=0)(make_sample([(30, 20)] * 4, [(40, 20), (50, 20), (50, 20), (40, 20)]))
+    assert sample["ignore_tags"].tolist() == [True, True]
+    assert np.argwhere(sample["shrink_mask"] == 0).tolist() == [[20, x] for x in (30, *range(40, 51))]
 
 
 def test_a_text_whose_core_lies_off_the_canvas_has_not_vanished():
