@@ -108,9 +108,8 @@ def polygon_iou(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def _edges(poly: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Start of each edge and the step to its end, both (P, 2) float64, from the first vertex on, for accuracy."""
-    points = np.asarray(poly, np.float64)
-    start = points - points[0]
+    """Start of each edge and the step to its end, both (P, 2) float64."""
+    start = np.asarray(poly, np.float64)
     return start, np.concatenate([start[1:], start[:1]]) - start
 
 

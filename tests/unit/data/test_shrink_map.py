@@ -79,9 +79,9 @@ def test_a_text_that_vanishes_is_tried_again_with_a_larger_ratio():
 
 @pytest.mark.parametrize("ratio", [0.4, 0.5])
 def test_a_text_that_vanishes_at_every_ratio_is_masked(ratio):
-    """0.8 px high, row 10 alone is on it. Ratios stay below 1, which would leave the polygon as it is and draw row 10:
-    0.4 and 0.8, or 0.5 alone. (PaddleOCR's code appends 1 to them and throws the result away.)"""
-    poly = [(20, 10), (70, 10), (70, 10.8), (20, 10.8)]
+    """0.8 px high, row 10 alone is in it, 0.1 px from its edge. Ratios stay below 1, which would leave the polygon as
+    it is and draw row 10: 0.4 and 0.8, or 0.5 alone. (PaddleOCR's code appends 1 and throws the result away.)"""
+    poly = [(20, 9.9), (70, 9.9), (70, 10.7), (20, 10.7)]
     sample = MakeShrinkMap(min_text_size=0, shrink_ratio=ratio)(make_sample(poly))
     assert sample["ignore_tags"].tolist() == [True]
     assert sample["shrink_map"].max() == 0
