@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from ppdet_db.config.report import Report
-from ppdet_db.config.source import KeyPath
 from ppdet_db.contract import IDENTITY_KEYS
 from ppdet_db.registry import TRANSFORMS, Spec
 
@@ -38,10 +37,12 @@ def keys_reach_every_transform(report: Report, section: str, steps: list[Spec]) 
     dataset = report.specs.get((section, "dataset"))
     keys: set[str] | None = set(getattr(dataset.cls, "gives", DATASET_GIVES) if dataset else DATASET_GIVES)
     for step in steps:
-        needs = step.kwargs.get("keep_keys", ()) if _is(step, "KeepKeys") else getattr(step.cls, "needs", ())
+        if _is(step, "KeepKeys") and "keep_keys" not in step.kwargs:
+            return None  # missing or of a wrong type, which is reported
+        needs = step.kwargs["keep_keys"] if _is(step, "KeepKeys") else getattr(step.cls, "needs", ())
         missing = [key for key in needs if keys is not None and key not in keys]
-        for key in missing:
-            report.problem(step.path, f"needs '{key}', which nothing before it gives{_who_gives(key)}")
+        if missing:
+            report.problem(step.path, f"needs {_quoted(missing)}, which nothing before it gives{_who_gives(missing)}")
         if _is(step, "KeepKeys"):
             keys = {*needs, *IDENTITY_KEYS}
         elif not hasattr(step.cls, "gives"):
@@ -56,17 +57,15 @@ def readers_find_their_keys(
 ) -> None:
     """The network, and the loss or the postprocess and the metric, find in the batch what they read."""
     last_keep = next((step for step in reversed(steps) if _is(step, "KeepKeys")), None)
-    wanted = [("the network", "image")]
-    wanted += [(reader.cls.__name__, key) for reader in readers if reader for key in getattr(reader.cls, "needs", ())]
-    for reader, key in wanted:
-        if key in keys:
-            continue
-        if last_keep is not None:
-            place: KeyPath = (*last_keep.path, "keep_keys")
-            report.problem(place, f"lacks '{key}', which {reader} reads")
-        else:
-            place = (section, "dataset", "transforms")
-            report.problem(place, f"no transform gives '{key}', which {reader} reads{_who_gives(key)}")
+    wanted: dict[str, tuple[str, ...]] = {"the network": ("image",)}
+    wanted |= {reader.cls.__name__: getattr(reader.cls, "needs", ()) for reader in readers if reader}
+    for reader_name, needs in wanted.items():
+        missing = [key for key in needs if key not in keys]
+        if missing and last_keep is not None:
+            report.problem((*last_keep.path, "keep_keys"), f"lacks {_quoted(missing)}, which {reader_name} reads")
+        elif missing:
+            text = f"no transform gives {_quoted(missing)}, which {reader_name} reads{_who_gives(missing)}"
+            report.problem((section, "dataset", "transforms"), text)
 
 
 def crop_size_fits_the_network(report: Report, steps: list[Spec]) -> None:
@@ -128,6 +127,15 @@ def _argument(step: Spec, name: str) -> Any:
     return step.kwargs.get(name, parameter.default if parameter else None)
 
 
-def _who_gives(key: str) -> str:
-    names = [name for name in TRANSFORMS.names() if key in getattr(TRANSFORMS.get(name), "gives", ())]
-    return f" ({' or '.join(names)} would)" if names else ""
+def _quoted(keys: Iterable[str]) -> str:
+    return ", ".join(f"'{key}'" for key in keys)
+
+
+def _who_gives(keys: list[str]) -> str:
+    """The transforms that make one of the keys, rather than change it."""
+    names = [
+        name
+        for name in TRANSFORMS.names()
+        if set(keys) & set(getattr(TRANSFORMS.get(name), "gives", ())) - set(getattr(TRANSFORMS.get(name), "needs", ()))
+    ]
+    return f" ({' and '.join(names)} would)" if names else ""
