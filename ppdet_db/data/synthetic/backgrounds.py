@@ -36,6 +36,8 @@ def background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """Something without text, (height, width, 3) BGR uint8, that the caller may draw on."""
     weights = {_photo: 5.0 if photos() else 0.0, _clouds: 2, _plain: 2, _wood: 1, _bricks: 1, _fabric: 1, _facade: 1}
     picture = weighted(rng, weights)(rng, width, height)
+    if happens(rng, 0.3):
+        picture = _clutter(rng, np.ascontiguousarray(picture), int(rng.integers(1, 12)))
     return cv2.convertScaleAbs(picture, alpha=rng.uniform(0.6, 1.15), beta=rng.uniform(0, 25))
 
 
@@ -54,6 +56,11 @@ def _photo(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     return crop
 
 
+def muted(rng: np.random.Generator) -> np.ndarray:
+    """A BGR colour (3,), 0 ... 255, as things have it: mostly near grey, seldom glaring."""
+    return np.clip(rng.uniform(15, 245) + rng.uniform(-1, 1, 3) * 200 * rng.random() ** 2, 0, 255)
+
+
 def smooth_noise(rng: np.random.Generator, width: int, height: int, cells: float) -> np.ndarray:
     """(height, width) float32 in 0 ... 1 that changes over about `cells` spots along the longer side."""
     longer = max(width, height)
@@ -63,7 +70,7 @@ def smooth_noise(rng: np.random.Generator, width: int, height: int, cells: float
 
 def _tinted(rng: np.random.Generator, grey: np.ndarray) -> np.ndarray:
     """A grey map (0 ... 1) between two random colours."""
-    dark, bright = rng.uniform(0, 200, 3), rng.uniform(40, 255, 3)
+    dark, bright = muted(rng), muted(rng)
     channels = [
         np.clip(low + (high - low) * grey, 0, 255).astype(np.uint8) for low, high in zip(dark, bright, strict=True)
     ]
@@ -79,7 +86,7 @@ def _clouds(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 def _plain(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """A wall or a table: one colour that drifts."""
     drift = smooth_noise(rng, width, height, 2)
-    base, depth = rng.uniform(30, 245, 3), rng.uniform(5, 50)
+    base, depth = muted(rng), rng.uniform(5, 50)
     return cv2.merge([np.clip(b + depth * (drift - 0.5), 0, 255).astype(np.uint8) for b in base])
 
 
@@ -100,11 +107,11 @@ def _bricks(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     h = int(rng.integers(14, 50))
     w = int(h * rng.uniform(1, 3))
     rows, columns = height // h + 2, width // w + 2
-    shades = rng.integers(-25, 26, (rows, columns, 1)) + rng.integers(60, 220, 3)
+    shades = rng.integers(-25, 26, (rows, columns, 1)) + muted(rng)
     y, x = np.mgrid[0:height, 0:width]
     shifted = x + (y // h % 2) * (w // 2 if happens(rng, 0.7) else 0)
     picture = np.clip(shades, 0, 255).astype(np.uint8)[y // h, shifted // w]
-    picture[(y % h < 2) | (shifted % w < 2)] = rng.integers(40, 230, 3)
+    picture[(y % h < 2) | (shifted % w < 2)] = muted(rng)
     return picture
 
 
@@ -117,10 +124,15 @@ def _fabric(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _facade(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Rectangles, beams and discs on a wall: windows, doors, machines, letters' nearest relatives."""
-    picture = _plain(rng, width, height)
-    for _ in range(int(rng.integers(6, 40))):
-        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+    """A wall with a lot on it."""
+    return _clutter(rng, _plain(rng, width, height), int(rng.integers(6, 40)))
+
+
+def _clutter(rng: np.random.Generator, picture: np.ndarray, count: int) -> np.ndarray:
+    """Draws rectangles, beams and discs: windows, doors, pipes, the nearest relatives of letters."""
+    height, width = picture.shape[:2]
+    for _ in range(count):
+        colour = muted(rng).tolist()
         x, y = int(rng.integers(width)), int(rng.integers(height))
         w, h = int(rng.integers(4, max(5, width // 4))), int(rng.integers(4, max(5, height // 4)))
         thick = int(pick(rng, (-1, -1, 1, 2, 4)))

@@ -41,6 +41,6 @@ def photograph(rng: np.random.Generator, picture: np.ndarray, smallest: float) -
     if happens(rng, 0.5):
         picture = blur(rng, picture, smallest)
     if happens(rng, 0.5):
-        picture = noise(rng, picture, rng.uniform(1, 9))
+        picture = noise(rng, picture, rng.uniform(1, 7))
     quality = int(rng.integers(45, 96))
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from ppdet_db.data.dataset import DetDataset, Transform
 from ppdet_db.data.synthetic.backgrounds import background
 from ppdet_db.data.synthetic.camera import photograph
 from ppdet_db.data.synthetic.chance import happens, pick, weighted
-from ppdet_db.data.synthetic.documents import document
+from ppdet_db.data.synthetic.documents import blank_document, document
 from ppdet_db.data.synthetic.fonts import faces
 from ppdet_db.data.synthetic.patch import IGNORED
 from ppdet_db.data.synthetic.placement import Placement, paste, placement_of_page, scaling, translation
@@ -112,22 +113,25 @@ class SyntheticDataSet(DetDataset):
     def _scene(self, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
         """Pixels (h, w, 3) BGR uint8, and polygon (P, 2) and transcription of each text."""
         picture = background(rng, *self.size)
-        if happens(rng, self.negative_ratio):
-            return picture, []
+        empty = happens(rng, self.negative_ratio)
         if happens(rng, self.dense_ratio):
-            return self._page(rng, picture)
+            return self._page(rng, picture, empty)
+        if empty:
+            return picture, []
         street = Street(rng, picture, self.kinds, self.font_size, self.ignore_ratio)
         return picture, street.hang(int(rng.integers(2, 14)))
 
-    def _page(self, rng: np.random.Generator, picture: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
-        """A page on a table, or one that fills the picture."""
+    def _page(
+        self, rng: np.random.Generator, picture: np.ndarray, empty: bool
+    ) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]]:
+        """A page on a table, or one that fills the picture. An `empty` one has lines and boxes, but no text."""
         width, height = self.size
         kind = weighted(rng, {kind: PAGES[kind] for kind in self.kinds})
         low, high = self.font_size
-        sizes = (low, max(low, min(high, low + (high - low) // 4)))
+        sizes = (low, low + (high - low) // 3)
         fills = happens(rng, 0.5)
         w, h = (width, height) if fills else (int(width * rng.uniform(0.55, 0.98)), int(height * rng.uniform(0.8, 1)))
-        patch = document(rng, w, h, sizes, self.ignore_ratio)
+        patch = blank_document(rng, w, h, sizes) if empty else document(rng, w, h, sizes, self.ignore_ratio)
         placement = _fitted(placement_of_page(rng, kind, w, h), patch.texts, width, height)
         if fills:
             picture[:] = patch.colour[0, 0]
@@ -148,5 +152,6 @@ def _fitted(placement: Placement, texts: list, width: int, height: int) -> Place
 
 
 def _short_side(polygon: np.ndarray) -> float:
-    """Of a text, in pixels: from its upper left to its lower left corner."""
-    return float(np.hypot(*(polygon[0] - polygon[-1])))
+    """Of a text, in pixels. That of a curved one is its end, that of an upright one the side of its rectangle."""
+    rectangle = cv2.minAreaRect(polygon.astype(np.float32))[1]
+    return min(*rectangle, float(np.hypot(*(polygon[0] - polygon[-1]))))

@@ -1,125 +1,13 @@
-"""Dense scenes: pages of small text, such as receipts, forms, tables and articles."""
+"""Dense scenes: what is printed on receipts, forms and articles."""
+
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
-from ppdet_db.data.synthetic.backgrounds import smooth_noise
 from ppdet_db.data.synthetic.chance import happens, pick, weighted
-from ppdet_db.data.synthetic.fonts import Face, faces_for, text_width
-from ppdet_db.data.synthetic.patch import IGNORED, Patch, Pen, label_box, spoil, write
-from ppdet_db.data.synthetic.text import COMMONNESS, Phrases
-
-
-class Page:
-    """A sheet that is being printed, from top to bottom.
-
-    Args:
-        rng: of the picture.
-        width, height: in pixels.
-        sizes: smallest and largest font size for its body.
-        ignore_ratio: share of texts that are made illegible.
-    """
-
-    def __init__(self, rng: np.random.Generator, width: int, height: int, sizes: tuple[int, int], ignore_ratio: float):
-        self.rng, self.width, self.height, self.ignore_ratio = rng, width, height, ignore_ratio
-        self.ink = np.zeros((height, width), np.uint8)
-        self.texts: list = []
-        language = weighted(rng, {name: w for name, w in COMMONNESS.items() if faces_for(name)})
-        self.say = Phrases(rng, language)
-        self.size = round(float(np.exp(rng.uniform(*np.log(sizes)))))
-        style = weighted(rng, {"mono": 4, "sans": 4, "narrow": 2, "serif": 1})
-        self.face: Face = pick(rng, faces_for(language, (style,)))
-        self.stretch = (rng.uniform(0.85, 1.1), rng.uniform(1, 1.5) if style == "mono" else 1.0)
-        self.spacing = rng.uniform(1.2, 1.75)
-        self.left = round(width * rng.uniform(0.03, 0.12))
-        self.right = width - 1 - round(width * rng.uniform(0.03, 0.12))
-        self.bottom = height - round(height * 0.03)
-        self.y = round(height * rng.uniform(0.02, 0.06))
-
-    def pen(self, larger: float = 1.0, wide: float = 1.0) -> Pen:
-        """The body's pen, or one for headings: `larger` times the size, `wide` times the width."""
-        return Pen(self.face, round(self.size * larger), (self.stretch[0] * wide, self.stretch[1]))
-
-    def width_of(self, text: str, pen: Pen) -> float:
-        return text_width(text, pen.face, pen.size) * pen.stretch[0]
-
-    @property
-    def line_height(self) -> int:
-        return round(self.size * self.stretch[1] * self.spacing)
-
-    @property
-    def full(self) -> bool:
-        return self.y + self.line_height > self.bottom
-
-    def put(self, text: str, x: float, pen: Pen | None = None, align: float = 0.0, y: int | None = None) -> bool:
-        """Prints a text and labels it, unless there is no room for it.
-
-        Args:
-            x: its left end, centre or right end, for `align` 0, 0.5 or 1.
-            y: top of the line; default: where the page has come to.
-        """
-        pen, y = pen or self.pen(), self.y if y is None else y
-        ink, below = write(text, pen)
-        h, w = ink.shape
-        x0, y0 = round(x - align * w), y + below
-        if not ink.size or x0 < self.left - 2 or x0 + w > self.right + 2 or y0 < 2 or y0 + h > self.height - 2:
-            return False
-        clear = max(2, round(0.45 * pen.size))  # less of a gap, and it would be the same text
-        if self.ink[max(0, y0 - 1) : y0 + h + 1, max(0, x0 - clear) : x0 + w + clear].any():
-            return False
-        if happens(self.rng, self.ignore_ratio):
-            ink, text = spoil(self.rng, ink), IGNORED
-        self.ink[y0 : y0 + h, x0 : x0 + w] = ink
-        self.texts.append((label_box(x0, y0, w, h), text))
-        return True
-
-    def feed(self, lines: float = 1.0) -> None:
-        self.y += round(self.line_height * lines)
-
-    def line(self, text: str, align: float = 0.0, pen: Pen | None = None) -> None:
-        """A text on a line of its own, shortened by words where it is too long."""
-        pen = pen or self.pen()
-        while self.width_of(text, pen) > self.right - self.left and len(text) > 1:
-            text = text.rsplit(" ", 1)[0] if " " in text else text[: len(text) // 2]
-        self.put(text, self.left + align * (self.right - self.left), pen, align)
-        self.y += round(self.line_height * pen.size / self.size)
-
-    def rule(self) -> None:
-        """A line across the page: drawn, or typed of dashes, equals signs or stars. It is no text to anybody."""
-        if self.full:
-            return
-        y, look = self.y + self.line_height // 3, pick(self.rng, ("solid", "-", "-", "=", "*", "dotted", "_"))
-        if look == "solid":
-            self.ink[y : y + int(self.rng.integers(1, 3)), self.left : self.right] = 255
-        elif look == "dotted":
-            self.ink[y, self.left : self.right : 3] = 255
-        else:
-            count = int((self.right - self.left) / max(1, self.width_of(look, self.pen())))
-            ink = write(look * count, self.pen())[0][: self.line_height // 2, : self.right - self.left]
-            self.ink[y : y + ink.shape[0], self.left : self.left + ink.shape[1]] = ink
-        self.feed(self.rng.uniform(0.7, 1.1))
-
-    def box(self, x0: float, y0: float, x1: float, y1: float, thick: int = 1) -> None:
-        cv2.rectangle(self.ink, (round(x0), round(y0)), (round(x1), round(y1)), 255, thick)
-
-    def printed(self) -> Patch:
-        """The page with paper and ink in their colours, worn a little."""
-        ink = self.ink.astype(np.float32) / 255
-        if happens(self.rng, 0.4):  # a worn ribbon, a tired thermal head
-            ink *= 1 - self.rng.uniform(0.1, 0.5) * smooth_noise(
-                self.rng, self.width, self.height, self.rng.uniform(3, 60)
-            )
-        strength = self.rng.uniform(0.55, 1)
-        paper = np.array(pick(self.rng, ((252, 252, 252), (255, 255, 255), (235, 240, 242), (215, 230, 240), (225, 225, 225),
-                                         (200, 205, 205), (190, 220, 235))), np.float32)  # fmt: skip
-        dark = np.array(
-            pick(self.rng, ((20, 20, 20), (0, 0, 0), (40, 35, 35), (60, 60, 60), (90, 40, 30), (70, 40, 80))),
-            np.float32,
-        )
-        if happens(self.rng, 0.06):
-            paper, dark = dark, paper
-        colour = paper + (dark - paper) * (ink * strength)[..., None]
-        return Patch(colour.round().astype(np.uint8), np.full(self.ink.shape, 255, np.uint8), self.texts)
+from ppdet_db.data.synthetic.page import Page
+from ppdet_db.data.synthetic.patch import Patch
 
 
 def receipt(page: Page) -> None:
@@ -136,6 +24,8 @@ def receipt(page: Page) -> None:
         for _ in range(int(rng.integers(1, 5))):
             if not page.full:
                 page.line(pick(rng, (say.link, lambda: say.sentence(3, 6), lambda: say.words(2, 4), say.note))(), align)
+        if happens(rng, 0.3):
+            page.barcode()
         page.feed(rng.uniform(0.2, 2))
 
 
@@ -169,7 +59,7 @@ def _logo(page: Page) -> None:
     if happens(rng, 0.5):
         cv2.ellipse(page.ink, (x, y), (int(r * rng.uniform(1, 2)), r), 0, 0, 360, 255, int(pick(rng, (-1, 1, 2))))
     else:
-        points = rng.integers(-r, r, (int(rng.integers(3, 7)), 2)) + (x, y)
+        points = rng.integers(-r, r, (int(rng.integers(3, 7)), 2)) + np.array([x, y])
         cv2.fillPoly(page.ink, [points.astype(np.int32)], 255)
     page.y += 2 * r + 3
 
@@ -191,6 +81,8 @@ def _items(page: Page, columns: list[float]) -> None:
         for x, caption in zip(columns, ("Amount", "Price", "Qty"), strict=False):
             page.put(caption if say.language == "english" else say.words(1, 1), x, align=1)
         page.put(pick(rng, ("Item", "Description", "DESCRIPTION", say.words(1, 1))), page.left)
+        if happens(rng, 0.1):
+            page.invert_row()
         page.feed()
         if happens(rng, 0.6):
             page.rule()
@@ -358,8 +250,28 @@ def article(page: Page) -> None:
             page.feed(rng.uniform(0.2, 1))
 
 
+def _empty_cells(page: Page) -> None:
+    xs = np.linspace(page.left, page.right, int(page.rng.integers(2, 9)))
+    height = page.line_height
+    for _ in range(int(page.rng.integers(1, 6))):
+        for x, end in pairwise(xs):
+            page.box(x, page.y, end, page.y + height)
+        page.y += height
+
+
 def document(rng: np.random.Generator, width: int, height: int, sizes: tuple[int, int], ignore_ratio: float) -> Patch:
     """A page of that size, printed."""
     page = Page(rng, width, height, sizes, ignore_ratio)
+    if happens(rng, 0.12):
+        page.scribble()
     weighted(rng, {receipt: 5, form: 2, article: 1.5})(page)
+    return page.printed()
+
+
+def blank_document(rng: np.random.Generator, width: int, height: int, sizes: tuple[int, int]) -> Patch:
+    """A page of that size that has everything but letters: rules, boxes, bars, strokes of a pen."""
+    page = Page(rng, width, height, sizes, 0)
+    while not page.full:
+        pick(rng, (page.rule, page.barcode, page.scribble, lambda: _logo(page), lambda: _empty_cells(page)))()
+        page.feed(rng.uniform(0, 3))
     return page.printed()

@@ -12,7 +12,7 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
-from ppdet_db.data.synthetic.text import alphabet
+from ppdet_db.data.synthetic.text import COMMONNESS, alphabet
 from ppdet_db.errors import ConfigError
 
 INK = 32
@@ -106,6 +106,11 @@ def faces_for(language: str, styles: tuple[str, ...] = ()) -> tuple[Face, ...]:
     """
     able = tuple(face for face in faces() if alphabet(language) <= _characters(face.path))
     return tuple(face for face in able if face.style in styles) or able
+
+
+def installed_languages() -> dict[str, float]:
+    """How common each language is, of those that some installed face can write."""
+    return {language: weight for language, weight in COMMONNESS.items() if faces_for(language)}
 
 
 @lru_cache(maxsize=256)

@@ -53,8 +53,8 @@ def write(text: str, pen: Pen) -> tuple[np.ndarray, int]:
 
 
 def margin(ink_height: float) -> float:
-    """How far a label keeps from the ink, in pixels: people draw boxes that touch no letter, a tenth of it away."""
-    return 0.5 + 0.07 * ink_height
+    """How far a label keeps from the ink, in pixels: a tenth of its height, as measured on hand-labelled receipts."""
+    return 0.5 + 0.08 * ink_height
 
 
 def label_box(x: float, y: float, width: int, height: int) -> Box:

@@ -85,7 +85,7 @@ class Placement:
         """A side moved outwards until its chords cut off no ink. `inwards` is the way to the opposite side, signed."""
         between = (side[1:] + side[:-1]) / 2
         ends, true = self.forward(side), self.forward(between)
-        to_inside = self.forward(between + [0, inwards]) - true
+        to_inside = self.forward(between + np.array([0, inwards])) - true
         cut = (((ends[1:] + ends[:-1]) / 2 - true) * to_inside).sum(-1) / (to_inside**2).sum(-1)
         return side - [0, inwards * max(0.0, cut.max())]
 
@@ -99,15 +99,23 @@ class Placement:
         low, high = np.floor(outline.min(0)) - 1, np.ceil(outline.max(0)) + 2
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
-    def warp(self, image: np.ndarray, area: tuple[int, int, int, int]) -> np.ndarray:
-        """What `image` (h, w[, 3]), of the size of the patch, looks like in the picture within `area`; 0 outside it."""
+    def warp(self, patch: Patch, area: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Colour and coverage of the patch as they are in the picture within `area`, x0, y0, x1, y1."""
         x0, y0, x1, y1 = area
-        size = (x1 - x0, y1 - y0)
         if self.bend is None:
-            return cv2.warpPerspective(image, translation(-x0, -y0) @ self.matrix, size, flags=cv2.INTER_LINEAR)
-        grid = np.stack(np.meshgrid(np.arange(x0, x1, dtype=np.float64), np.arange(y0, y1, dtype=np.float64)), -1)
-        source = self.bend.inverse(_project(np.linalg.inv(self.matrix), grid)) + self.centre
-        return cv2.remap(image, source.astype(np.float32), None, cv2.INTER_LINEAR)
+            matrix, size = translation(-x0, -y0) @ self.matrix, (x1 - x0, y1 - y0)
+            alpha = cv2.warpPerspective(patch.alpha, matrix, size, flags=cv2.INTER_LINEAR)
+            if patch.colour.ndim == 1:
+                return patch.colour, alpha
+            # the edge's colour goes on outside, or else the seam would darken where coverage is partial
+            return cv2.warpPerspective(patch.colour, matrix, size, None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE), alpha
+        grid = np.stack(np.meshgrid(np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)), -1)
+        source = self.bend.inverse(_project(np.linalg.inv(self.matrix).astype(np.float32), grid)) + self.centre
+        source = source.astype(np.float32)
+        alpha = cv2.remap(patch.alpha, source, None, cv2.INTER_LINEAR)
+        if patch.colour.ndim == 1:
+            return patch.colour, alpha
+        return cv2.remap(patch.colour, source, None, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE), alpha
 
 
 def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -193,6 +201,6 @@ def paste(picture: np.ndarray, patch: Patch, placement: Placement) -> None:
     if area[0] >= area[2] or area[1] >= area[3]:
         return
     under = picture[area[1] : area[3], area[0] : area[2]]
-    colour = patch.colour if patch.colour.ndim == 1 else placement.warp(patch.colour, area)
-    alpha = placement.warp(patch.alpha, area)[..., None].astype(np.float32) / 255
+    colour, alpha = placement.warp(patch, area)
+    alpha = alpha[..., None].astype(np.float32) / 255
     under[:] = (under + (colour.astype(np.float32) - under) * alpha + 0.5).astype(np.uint8)

@@ -3,8 +3,9 @@
 import cv2
 import numpy as np
 
+from ppdet_db.data.synthetic.backgrounds import muted
 from ppdet_db.data.synthetic.chance import happens, pick, weighted
-from ppdet_db.data.synthetic.fonts import Face, faces_for, text_width
+from ppdet_db.data.synthetic.fonts import Face, faces_for, installed_languages, text_width
 from ppdet_db.data.synthetic.patch import (
     IGNORED,
     Patch,
@@ -17,7 +18,7 @@ from ppdet_db.data.synthetic.patch import (
     write,
 )
 from ppdet_db.data.synthetic.placement import Placement, paste, placement_of_sign, translation
-from ppdet_db.data.synthetic.text import COMMONNESS, Phrases
+from ppdet_db.data.synthetic.text import SPACELESS, Phrases
 
 CELL = 4
 """Pixels of the picture per cell, each way, of the map of what is taken."""
@@ -72,7 +73,7 @@ class Street:
         return self._stacked(written)
 
     def _language_and_face(self) -> tuple[Phrases, Face]:
-        language = weighted(self.rng, {name: w for name, w in COMMONNESS.items() if faces_for(name)})
+        language = weighted(self.rng, installed_languages())
         style = weighted(self.rng, {"sans": 5, "serif": 2, "narrow": 2, "display": 1, "hand": 1.5, "mono": 0.5})
         return Phrases(self.rng, language), pick(self.rng, faces_for(language, (style,)))
 
@@ -92,7 +93,10 @@ class Street:
             if happens(self.rng, 0.3):
                 return write(text, Pen(face, int(self.rng.integers(4, 7))))[0], IGNORED
             return spoil(self.rng, write(text, Pen(face, size))[0]), IGNORED
-        return write(text, Pen(face, size, (self.rng.uniform(0.85, 1.2), 1.0)))[0], text
+        pen = Pen(face, size, (self.rng.uniform(0.85, 1.2), 1.0))
+        if phrases.language in SPACELESS and happens(self.rng, 0.12):
+            return _upright(text, pen), text
+        return write(text, pen)[0], text
 
     def _stacked(self, written: list[tuple[np.ndarray, str]]) -> Patch:
         """Lines below each other, flush left or centred, with room around them for a board or an outline."""
@@ -142,7 +146,7 @@ class Street:
 
     def _board(self, patch: Patch) -> None:
         """Puts the lettering on a board: plain, framed or round-cornered."""
-        board = self.rng.integers(0, 256, 3).astype(np.uint8)
+        board = muted(self.rng).astype(np.uint8)
         if happens(self.rng, 0.35):
             board = np.full(3, pick(self.rng, (15, 40, 215, 240, 252)), np.uint8)
         colour = legible_colour(self.rng, float(luminance(board)))
@@ -157,3 +161,14 @@ class Street:
         """Colours the patch: `ink` where there is ink, `ground` elsewhere; (3,) each."""
         levels = np.linspace(0, 1, 256)[:, None] * (ink.astype(float) - ground) + ground
         patch.colour = levels.round().astype(np.uint8)[patch.alpha]
+
+
+def _upright(text: str, pen: Pen) -> np.ndarray:
+    """Ink of a line that runs from top to bottom, character below character."""
+    characters = [ink for ink, _ in (write(character, pen) for character in text) if ink.size]
+    gap, widest = 1 + pen.size // 8, max(ink.shape[1] for ink in characters)
+    rows = []
+    for ink in characters:
+        left = (widest - ink.shape[1]) // 2
+        rows.append(np.pad(ink, ((0, gap), (left, widest - ink.shape[1] - left))))
+    return np.concatenate(rows)[:-gap]

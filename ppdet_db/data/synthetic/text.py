@@ -94,8 +94,9 @@ COMMONNESS = {
     "czech": 0.6, "turkish": 0.6, "vietnamese": 0.6, "russian": 1, "ukrainian": 0.4, "greek": 0.8, "chinese": 5,
     "japanese": 1, "korean": 1,
 }  # fmt: skip
-NOTES = ("TEL", "FAX", "GST NO", "REG NO", "VAT ID", "INVOICE NO", "BILL NO", "RECEIPT", "CASHIER", "TERMINAL", "TABLE",
-         "ORDER", "REF", "ACCOUNT", "BATCH", "STAFF", "COUNTER", "MEMBER ID", "TRANS", "SALESPERSON", "PAX")  # fmt: skip
+NOTES = ("TEL", "FAX", "GST NO", "REG NO", "VAT ID", "INVOICE NO", "BILL NO", "RECEIPT", "CASHIER", "TERMINAL",
+         "TABLE", "ORDER", "REF", "ACCOUNT", "BATCH", "STAFF", "COUNTER", "MEMBER ID", "TRANS",
+         "SALES", "PAX")  # fmt: skip
 TOTALS = ("TOTAL", "SUBTOTAL", "GRAND TOTAL", "NET TOTAL", "CASH", "CHANGE", "ROUNDING ADJ", "DISCOUNT", "GST 6%",
           "SERVICE TAX 10%", "AMOUNT DUE", "TOTAL QTY", "VISA CARD", "TOTAL SALES (INCLUSIVE OF GST)", "TENDER",
           "TOTAL EXCL. TAX", "BALANCE", "TOTAL SAVING")  # fmt: skip
@@ -165,8 +166,11 @@ class Phrases:
     def date(self) -> str:
         day, month, year = (int(self.rng.integers(1, n)) for n in (29, 13, 30))
         return pick(self.rng, (
-            f"{day:02d}/{month:02d}/20{year:02d}", f"{day:02d}-{month:02d}-{year:02d}", f"20{year:02d}-{month:02d}-{day:02d}",
-            f"{day}.{month}.20{year:02d}", f"{day:02d} {pick(self.rng, ('Jan', 'Mar', 'Apr', 'May', 'Oct', 'Dec'))} 20{year:02d}",
+            f"{day:02d}/{month:02d}/20{year:02d}",
+            f"{day:02d}-{month:02d}-{year:02d}",
+            f"20{year:02d}-{month:02d}-{day:02d}",
+            f"{day}.{month}.20{year:02d}",
+            f"{day:02d} {pick(self.rng, ('Jan', 'Mar', 'Apr', 'May', 'Oct', 'Dec'))} 20{year:02d}",
         ))  # fmt: skip
 
     def time(self) -> str:
@@ -187,8 +191,11 @@ class Phrases:
     def address(self) -> str:
         road = f"{self.words(1, 2)} {pick(self.rng, ROADS)}"
         return pick(self.rng, (
-            f"No. {self.digits(1, 3)}, {road}", f"{self.digits(5, 5)} {self.words(1, 2)}", f"{self.digits(1, 2)} {road},",
-            f"Lot {self.digits(1, 4)}, {road}, {self.digits(5, 5)}", f"{road} {self.digits(1, 2)}/{self.digits(1, 2)},",
+            f"No. {self.digits(1, 3)}, {road}",
+            f"{self.digits(5, 5)} {self.words(1, 2)}",
+            f"{self.digits(1, 2)} {road},",
+            f"Lot {self.digits(1, 4)}, {road}, {self.digits(5, 5)}",
+            f"{road} {self.digits(1, 2)}/{self.digits(1, 2)},",
         ))  # fmt: skip
 
     def company(self) -> str:
