@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ppdet_db.data.transforms.imgaug_numpy2 import import_imgaug
+from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS, did_you_mean
 
 CHANCE_ARGUMENTS = ("seed", "random_state", "deterministic")
@@ -54,9 +55,9 @@ class IaaAugment:
     def __init__(self, augmenter_args: list[dict] | None = None):
         self.entries = default_augmenters() if augmenter_args is None else augmenter_args
         imgaug = import_imgaug()
-        # Augmenters that seed_ does not reach hold on to the global generator of the moment they were made.
-        self.stray_chance = imgaug.random.RNG(0)
-        with global_generator(imgaug.random, self.stray_chance):
+        self.chance = imgaug.random.RNG(0)
+        # an augmenter made without a seed holds on to the generator that is the global one at that moment
+        with global_generator(imgaug.random, self.chance):
             steps = [build_augmenter(entry, f"augmenter_args[{i}]") for i, entry in enumerate(self.entries)]
             self.augmenter = imgaug.augmenters.Sequential(steps)
 
@@ -66,14 +67,14 @@ class IaaAugment:
 
     def __call__(self, sample: dict) -> dict:
         imgaug = import_imgaug()
-        image, polys = sample["image"], sample["polys"]
-        seed, stray_seed = (int(s) for s in sample["rng"].integers(2**31, size=2))
-        points = imgaug.KeypointsOnImage.from_xy_array(polys.reshape(-1, 2) + 0.5, shape=image.shape)
-        with global_generator(imgaug.random, self.stray_chance):
-            self.stray_chance.set_state_(imgaug.random.RNG(stray_seed).state)
-            self.augmenter.seed_(seed)
-            image, points = self.augmenter(image=image.copy(), keypoints=points)
+        polys = sample["polys"]
+        points = imgaug.KeypointsOnImage.from_xy_array(polys.reshape(-1, 2) + 0.5, shape=sample["image"].shape)
+        self.chance.set_state_(imgaug.random.RNG(int(sample["rng"].integers(2**31))).state)
+        with global_generator(imgaug.random, self.chance):
+            image, points = self.augmenter(image=sample["image"], keypoints=points)
         moved = points.to_xy_array().astype(np.float32) - 0.5
+        if moved.size != polys.size:
+            raise SampleError("IaaAugment: one of its augmenters removes points (TotalDropout for one): take it out")
         return {**sample, "image": np.ascontiguousarray(image), "polys": moved.reshape(polys.shape)}
 
 

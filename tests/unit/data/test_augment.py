@@ -12,6 +12,7 @@ import pytest
 
 from ppdet_db.data.transforms import ColorJitter, IaaAugment
 from ppdet_db.data.transforms.imgaug_numpy2 import import_imgaug
+from ppdet_db.errors import SampleError
 
 POLYGON = np.array([[60, 40], [119, 40], [119, 69], [60, 69]], np.float32)
 
@@ -59,7 +60,15 @@ def test_polygons_follow_the_pixels(kind, arguments, tolerance):
 def test_fliplr_by_value():
     sample = augment({"type": "Fliplr", "args": {"p": 1}})
     np.testing.assert_array_equal(sample["polys"][0][:, 0], [119, 60, 60, 119])  # pixel x -> 179 - x
-    assert sample["image"].flags.c_contiguous
+
+
+def test_the_picture_is_contiguous():
+    assert augment({"type": "Flipud"})["image"].flags.c_contiguous  # imgaug gives a view
+
+
+def test_an_augmenter_that_removes_points_is_named_as_the_cause():
+    with pytest.raises(SampleError, match="one of its augmenters removes points"):
+        augment({"type": "TotalDropout", "args": {"p": 1.0}})
 
 
 def test_default_is_paddleocrs_and_scales_both_sides_alike():
@@ -118,7 +127,8 @@ def test_entries_nest():
 
 CHANCY = [
     {"type": "Sometimes", "args": {"p": 0.5, "then_list": [{"type": "GaussianBlur", "args": {"sigma": [0, 2]}}]}},
-    {"type": "MultiplyAndAddToBrightness", "args": {}},  # keeps generators that imgaug's seeding does not reach
+    {"type": "MotionBlur", "args": {"k": 3}},  # asks for imgaug's global generator while it runs
+    {"type": "MultiplyAndAddToBrightness", "args": {}},  # has parts that imgaug's own seeding does not reach
     {"type": "AdditiveGaussianNoise", "args": {"scale": [0, 10]}},
     {"type": "Affine", "args": {"rotate": [-10, 10]}},
 ]
@@ -179,7 +189,7 @@ import numpy as np
 before = set(vars(np)), np.random.get_state()[1].tolist()
 from ppdet_db.data.transforms import IaaAugment
 assert not {"imgaug", "paddle"} & set(sys.modules), "imported too early"
-augment = IaaAugment([{"type": "Fog"}])
+augment = IaaAugment([{"type": "Fog"}, {"type": "MotionBlur"}])
 assert "imgaug" in sys.modules
 image = np.zeros((32, 32, 3), np.uint8)
 augment({"image": image, "polys": np.zeros((0, 4, 2), np.float32), "rng": np.random.default_rng(0)})
@@ -231,6 +241,16 @@ def test_color_jitter_draws_within_its_range():
     levels = [transform({"image": GREY, "rng": np.random.default_rng(seed)})["image"][0, 0, 0] for seed in range(50)]
     assert 70 <= min(levels) < 80
     assert 120 < max(levels) <= 130
+
+
+def test_color_jitter_takes_its_steps_in_random_order():
+    """Doubling first: 200, 255 with the mean 227.5. Flattening first: 150, doubled and cut off at 255."""
+    image = np.array([[[100] * 3, [200] * 3]], np.uint8)
+    transform = ColorJitter(brightness=[2, 2], contrast=[0, 0])
+    levels = {
+        int(transform({"image": image, "rng": np.random.default_rng(seed)})["image"][0, 0, 0]) for seed in range(20)
+    }
+    assert levels in ({227, 255}, {228, 255})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppdet_db.data.transforms import EastRandomCropData
-from ppdet_db.data.transforms.crop import free_strips
+from ppdet_db.data.transforms.crop import free_strips, overlaps
 
 NONE = np.zeros((0, 4, 2), np.float32)
 
@@ -108,6 +108,28 @@ def test_free_strips(intervals, strips):
     assert [[strip[0], strip[-1]] for strip in found] == strips
 
 
+@pytest.mark.parametrize(
+    ("columns", "inside"),
+    [((9, 9.4), False), ((9, 9.6), True), ((10, 10), True), ((19.4, 30), True), ((19.6, 30), False), ((0, 40), True)],
+)
+def test_a_text_belongs_to_the_crop_when_it_reaches_its_pixels(columns, inside):
+    """Pixels 10 ... 19 of the crop cover 9.5 ... 19.5."""
+    poly = np.array([rectangle(columns[0], 0, columns[1], 30)], np.float32)
+    assert overlaps(poly, np.array([10, 10]), np.array([20, 20])).tolist() == [inside]
+    assert overlaps(poly[..., ::-1], np.array([10, 10]), np.array([20, 20])).tolist() == [inside]
+
+
+def test_min_crop_side_ratio():
+    for seed in range(20):
+        sample = make_sample((100, 100), [], seed=seed)
+        sample["image"][..., 0] = np.arange(100)
+        sample["image"][..., 1] = np.arange(100)[:, None]
+        image = EastRandomCropData(size=[100, 100], min_crop_side_ratio=0.7)(sample)["image"].astype(int)
+        for channel in (0, 1):
+            seen = image[..., channel][image.any(axis=2)]
+            assert seen.max() - seen.min() >= 68
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_text_that_reaches_out_of_the_picture_is_kept_whole(seed):
     polys = [rectangle(-20, 10, 15, 20), rectangle(60, 60, 90, 70)]
@@ -133,16 +155,21 @@ def test_ignored_text_may_be_crossed_and_stays_whole_and_ignored():
     assert crossed > 10
 
 
-def test_a_picture_without_text_is_cropped_at_random():
-    sizes = set()
+@pytest.mark.parametrize("off_the_picture", [False, True])
+def test_a_picture_without_text_is_cropped_at_random(off_the_picture):
+    """A text that an augmentation has moved off the picture is none."""
+    heights = set()
     for seed in range(10):
         sample = make_sample((64, 64), [], seed=seed)
-        sample["image"][:] = np.arange(64, dtype=np.uint8)[:, None]
+        sample["image"][:] = np.arange(64, dtype=np.uint8)[:, None, None]
+        if off_the_picture:
+            sample["polys"] = np.array([rectangle(300, 300, 320, 310)], np.float32)
+            sample["texts"], sample["ignore_tags"] = ["off"], np.zeros(1, bool)
         cropped = EastRandomCropData(size=[32, 32])(sample)
         assert cropped["polys"].shape == (0, 4, 2)
         assert cropped["texts"] == []
-        sizes.add(int(cropped["image"][..., 0].max()) - int(cropped["image"][0, 0, 0]))
-    assert len(sizes) > 5
+        heights.add(int(cropped["image"][..., 0].max()) - int(cropped["image"][0, 0, 0]))
+    assert len(heights) > 5
 
 
 def test_texts_moved_off_the_picture_are_dropped():
