@@ -32,9 +32,9 @@ class IaaAugment:
 
     Each entry is `{type: NAME, args: {...}}` with the name of any class in `imgaug.augmenters` and its arguments.
     A list of two numbers is a range to draw from; any other list is a choice, as in imgaug, but for the four sides
-    that `px` and `percent` of croppers and padders take. An argument may itself be
-    such an entry or a list of them (`{type: OneOf, args: {children: [...]}}`). `p` on an augmenter that has none of
-    its own applies it to that share of the pictures.
+    that `px` and `percent` of croppers and padders take. An argument may itself be such an entry or a list of them
+    (`{type: OneOf, args: {children: [...]}}`). `p` on an augmenter that has none of its own applies it to that share
+    of the pictures.
 
     `Resize` with a range scales the whole picture by one factor drawn from it (imgaug's rule).
     Points that leave the picture keep their coordinates: the crop and the label maps deal with them.
@@ -63,7 +63,7 @@ class IaaAugment:
 
     def __reduce__(self) -> tuple:
         """Built anew where it is unpickled: a fresh process must import imgaug in our way, pickle would in its own."""
-        return IaaAugment, (self.entries,)
+        return type(self), (self.entries,)
 
     def __call__(self, sample: dict) -> dict:
         imgaug = import_imgaug()
