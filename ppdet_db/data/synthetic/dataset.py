@@ -83,6 +83,7 @@ class SyntheticDataSet(DetDataset):
         ):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {share}")
+        faces()  # raises here, once, where there are none
         self.num_samples, self.size, self.kinds, self.seed = num_samples, tuple(size), tuple(kinds), seed
         self.font_size, self.dense_ratio = tuple(font_size), dense_ratio
         self.negative_ratio, self.ignore_ratio = negative_ratio, ignore_ratio

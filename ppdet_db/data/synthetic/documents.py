@@ -89,6 +89,10 @@ def _items(page: Page, columns: list[float]) -> None:
     style = pick(rng, ("one line", "one line", "two lines", "quantity first"))
     indent = page.left + (2.5 * page.size if style == "quantity first" else 0)
     gap = rng.uniform(1, 1.3)
+    if happens(rng, 0.2):  # one more column, for the tax class
+        tax, columns = pick(rng, ("S", "SR", "T", "*")), [x - 3 * page.size for x in columns]
+    else:
+        tax = ""
     for _ in range(int(rng.integers(2, 12))):
         if page.full:
             return
@@ -97,6 +101,8 @@ def _items(page: Page, columns: list[float]) -> None:
             page.put(say.code() if happens(rng, 0.6) else f"{say.digits(1, 2)} x {say.price()}", page.left + page.size)
         for place, x in enumerate(columns):
             page.put(say.amount() if place == 0 else say.price() if place == 1 else say.digits(1, 2), x, align=1)
+        if tax:
+            page.put(tax, page.right, align=1)
         if style != "two lines":
             _shortened(page, say.item(), indent, columns[-1] - 4.5 * page.size)
         if style == "quantity first":

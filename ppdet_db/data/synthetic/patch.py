@@ -64,13 +64,14 @@ def label_box(x: float, y: float, width: int, height: int) -> Box:
 
 
 def spoil(rng: np.random.Generator, ink: np.ndarray) -> np.ndarray:
-    """The ink of a text that nobody can read: smeared, worn off, or both. Same size as before."""
-    height = min(ink.shape)
-    if happens(rng, 0.6):
-        ink = cv2.GaussianBlur(ink, (0, 0), height * rng.uniform(0.22, 0.4), borderType=cv2.BORDER_CONSTANT)
-    else:
-        ink = cv2.convertScaleAbs(ink, alpha=pick(rng, (0.08, 0.12, 0.16)))
-    return ink
+    """The ink of a text that nobody can read: smeared or worn off. Same size as before."""
+    if happens(rng, 0.4):
+        return cv2.convertScaleAbs(ink, alpha=pick(rng, (0.08, 0.12, 0.16)))
+    height, width = ink.shape
+    edge = min(height, width) // 8  # for the smear to fade out in
+    inner = cv2.resize(ink, (width - 2 * edge, height - 2 * edge), interpolation=cv2.INTER_AREA)
+    sigma = min(height, width) * rng.uniform(0.22, 0.35)
+    return cv2.GaussianBlur(np.pad(inner, edge), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
 
 
 def luminance(colour: np.ndarray) -> np.ndarray:
