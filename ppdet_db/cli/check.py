@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ppdet_db.cli import add_config_arguments, report_errors
-from ppdet_db.config import DatasetSpecs, Plan, ReaderSpecs, to_yaml
+from ppdet_db.config import DatasetSpecs, Plan, ReaderSpecs, flow_yaml
 from ppdet_db.config.schema import COMPONENT_SECTIONS
 from ppdet_db.registry import Spec
 
@@ -100,4 +100,4 @@ def _options_lines(plan: Plan, path: tuple[str, ...], options: Any, depth: int) 
 def _value_line(plan: Plan, path: tuple, given: dict[str, Any], default: Any, depth: int) -> Line:
     name = path[-1]
     origin = plan.config.where(path) if name in given else ""
-    return f"{'  ' * depth}{name}: {to_yaml(given.get(name, default))}", origin
+    return f"{'  ' * depth}{name}: {flow_yaml(given.get(name, default))}", origin

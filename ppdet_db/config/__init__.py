@@ -1,5 +1,6 @@
 """YAML -> a checked plan. `load_config` reads, `check` judges; docs/config.md describes the language."""
 
+from ppdet_db.config.document import flow_yaml
 from ppdet_db.config.plan import check, check_section
 from ppdet_db.config.schema import (
     ArchitectureSpecs,
@@ -10,7 +11,8 @@ from ppdet_db.config.schema import (
     Plan,
     ReaderSpecs,
 )
-from ppdet_db.config.source import Config, Mark, load_config, to_yaml
+from ppdet_db.config.source import Config, load_config
+from ppdet_db.config.tree import Mark
 from ppdet_db.errors import ConfigError
 
 __all__ = [
@@ -26,6 +28,6 @@ __all__ = [
     "ReaderSpecs",
     "check",
     "check_section",
+    "flow_yaml",
     "load_config",
-    "to_yaml",
 ]

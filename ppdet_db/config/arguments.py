@@ -7,7 +7,7 @@ from typing import Any
 from ppdet_db.config import legacy
 from ppdet_db.config.annotations import choices, describe, fits, show
 from ppdet_db.config.report import Report
-from ppdet_db.config.source import KeyPath
+from ppdet_db.config.tree import KeyPath
 from ppdet_db.registry import did_you_mean, nearest
 
 

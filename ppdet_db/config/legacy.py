@@ -63,7 +63,9 @@ FATES: dict[tuple[str, str], Fate] = {
     ("Global", "distributed"): _ignore("follows from how the program is started"),
     ("Global", "find_unused_parameters"): _ignore("only training on several GPUs uses it"),
     ("Global", "log_ranks"): _ignore("only training on several GPUs uses it"),
-    ("Global", "use_visualdl"): _ignore("VisualDL is not written yet; losses and scores are in the log and curves.png"),
+    ("Global", "use_visualdl"): _ignore(
+        "VisualDL is not supported yet; losses and scores are in the log and curves.png"
+    ),
     ("Global", "use_wandb"): _not_yet("logging to Weights & Biases"),
     ("Global", "cal_metric_during_train"): _not_yet("a detection metric on training batches"),
     ("Global", "calc_epoch_interval"): _RECOGNITION,
@@ -72,8 +74,8 @@ FATES: dict[tuple[str, str], Fate] = {
     ("Global", "max_text_length"): _RECOGNITION,
     ("Global", "use_space_char"): _RECOGNITION,
     ("Global", "infer_mode"): _RECOGNITION,
-    ("Global", "save_inference_dir"): _ignore("export is not written yet"),
-    ("Global", "export_with_pir"): _ignore("export is not written yet"),
+    ("Global", "save_inference_dir"): _ignore("export is not supported yet"),
+    ("Global", "export_with_pir"): _ignore("export is not supported yet"),
     ("Global", "uniform_output_enabled"): _ignore("only PaddleX reads that layout"),
     ("Global", "save_model_info"): _ignore("only PaddleX reads it"),
     ("Global", "model_name"): _ignore("only PaddleX reads it"),

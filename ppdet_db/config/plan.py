@@ -20,7 +20,8 @@ from ppdet_db.config.schema import (
     Plan,
     ReaderSpecs,
 )
-from ppdet_db.config.source import Config, KeyPath
+from ppdet_db.config.source import Config
+from ppdet_db.config.tree import KeyPath
 from ppdet_db.errors import ConfigError
 from ppdet_db.registry import TRANSFORMS, Registry, Spec, did_you_mean
 

@@ -1,6 +1,7 @@
 """What checking finds: components, problems and notes, the last two as complete lines with their place."""
 
-from ppdet_db.config.source import Config, KeyPath, dotted
+from ppdet_db.config.source import Config
+from ppdet_db.config.tree import KeyPath, dotted
 from ppdet_db.registry import Spec
 
 
