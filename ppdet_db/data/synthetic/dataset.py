@@ -28,9 +28,9 @@ PAGES = {"horizontal": 5, "rotated": 3, "perspective": 2, "curved": 1}
 class SyntheticDataSet(DetDataset):
     """Pictures of rendered text with exact polygons, drawn on demand: signs in scenes, and pages full of text.
 
-    Picture `index` is a function of (`seed`, `index`) and of the fonts and photographs that are installed (`fonts`
-    lists them), not of the epoch: like files on a disk, it is the same each time. A `seed` of its own for evaluation
-    gives pictures never seen in training.
+    Picture `index` is a function of (`seed`, `index`) and of what is installed: the fonts (`fonts` lists those in use)
+    and photographs of optional packages. It does not change from epoch to epoch, like files on a disk. A `seed` of its
+    own for evaluation gives pictures never seen in training.
 
     Each text is one line, with a polygon that keeps about a tenth of its height away from the ink: 4 points, or 14
     where the text is curved. Texts made illegible on purpose are labelled `###`.

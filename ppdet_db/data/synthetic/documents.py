@@ -89,10 +89,9 @@ def _items(page: Page, columns: list[float]) -> None:
     style = pick(rng, ("one line", "one line", "two lines", "quantity first"))
     indent = page.left + (2.5 * page.size if style == "quantity first" else 0)
     gap = rng.uniform(1, 1.3)
-    if happens(rng, 0.2):  # one more column, for the tax class
-        tax, columns = pick(rng, ("S", "SR", "T", "*")), [x - 3 * page.size for x in columns]
-    else:
-        tax = ""
+    tax = pick(rng, ("S", "SR", "T", "*")) if happens(rng, 0.2) else ""
+    if tax:
+        columns = [x - 3 * page.size for x in columns]
     for _ in range(int(rng.integers(2, 12))):
         if page.full:
             return

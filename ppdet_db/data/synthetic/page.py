@@ -118,7 +118,7 @@ class Page:
     def barcode(self) -> None:
         """Bars or a square of cells, which a detector likes to take for letters."""
         side = round(self.line_height * self.rng.uniform(1.2, 3))
-        if self.y + side > self.bottom:
+        if self.y + side > self.bottom or self.ink[self.y - 2 : self.y + side].any():
             return
         cell = int(self.rng.integers(1, 4))
         if happens(self.rng, 0.6):
