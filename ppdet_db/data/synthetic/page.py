@@ -29,6 +29,7 @@ class Page:
     def __init__(self, rng: np.random.Generator, width: int, height: int, sizes: tuple[int, int], ignore_ratio: float):
         self.rng, self.width, self.height, self.ignore_ratio = rng, width, height, ignore_ratio
         self.ink = np.zeros((height, width), np.uint8)
+        self.lettering = np.zeros((height, width), bool)  # the rectangles of the texts; rules and boxes left out
         self.texts: list[tuple[Box, str]] = []
         self.strokes: list[np.ndarray] = []
         language = weighted(rng, {**installed_languages(), "english": 30})
@@ -72,11 +73,14 @@ class Page:
         if not ink.size or x0 < self.left - 2 or x0 + w > self.right + 2 or y0 < 2 or y0 + h > self.height - 2:
             return False
         clear = max(3, round(0.8 * pen.size))  # less of a gap, and it would be the same text
-        if self.ink[max(0, y0 - 1) : y0 + h + 1, max(0, x0 - clear) : x0 + w + clear].any():
+        if self.lettering[y0 : y0 + h, max(0, x0 - clear) : x0 + w + clear].any():
+            return False
+        if self.ink[y0 - 1 : y0 + h + 1, max(0, x0 - 2) : x0 + w + 2].any():
             return False
         if happens(self.rng, self.ignore_ratio):
             ink, text = spoil(self.rng, ink), IGNORED
         self.ink[y0 : y0 + h, x0 : x0 + w] = ink
+        self.lettering[y0 : y0 + h, x0 : x0 + w] = True
         self.texts.append((label_box(x0, y0, w, h), text))
         return True
 

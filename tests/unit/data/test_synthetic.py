@@ -15,6 +15,7 @@ from shapely.geometry import Polygon
 from ppdet_db.data.synthetic import SyntheticDataSet
 from ppdet_db.data.synthetic.backgrounds import photos
 from ppdet_db.data.synthetic.fonts import faces, faces_for, render
+from ppdet_db.data.synthetic.page import Page
 from ppdet_db.data.synthetic.patch import IGNORED, Patch, Pen, label_box, legible_colour, luminance, write
 from ppdet_db.data.synthetic.placement import (
     Arc,
@@ -207,6 +208,16 @@ def test_pages_are_full_of_text_and_signs_are_not():
     pages = [len(texts) for texts in labels(SyntheticDataSet(dense_ratio=1.0, negative_ratio=0.0), 20)]
     streets = [len(texts) for texts in labels(SyntheticDataSet(dense_ratio=0.0, negative_ratio=0.0), 20)]
     assert np.mean(pages) > 2 * np.mean(streets)
+
+
+def test_cells_and_ticks_have_their_texts():
+    """A frame may come nearer to a text than another text may."""
+    page = Page(np.random.default_rng(0), 480, 480, (12, 12), 0.0)
+    page.box(100, 90, 300, 130)
+    assert page.put("12.50", 104, y=100)
+    assert not page.put("7", 104 + page.width_of("12.50", page.pen()) + 5, y=100)  # nearer than another column
+    assert page.put("7", 104 + page.width_of("12.50", page.pen()) + 20, y=100)
+    assert [text for _, text in page.texts] == ["12.50", "7"]
 
 
 def test_texts_are_as_large_as_asked_for():
