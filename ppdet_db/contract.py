@@ -43,6 +43,7 @@ KEYS = {
     "shape": Key("float32", "(4,)", "src_h, src_w, ratio_h, ratio_w; ratio = resized / source"),
     # set by collate
     "bad": Key("list[BadSample]", "", "samples that could not be made; such a batch holds nothing else"),
+    "bad_count": Key("int64", "(1,)", "how many they are"),
     # the network
     "fused": Key("float32", "(N, C, H/4, W/4)", "what the neck hands to the head"),
     "maps": Key("float32", "(N, 3 or 1, H, W)", "after sigmoid: SHRINK, THRESHOLD, BINARY; SHRINK alone in evaluation"),

@@ -81,7 +81,8 @@ def collate(samples: Sequence[dict | BadSample]) -> dict[str, Any]:
     bad = [sample for sample in samples if isinstance(sample, BadSample)]
     bad += [misfit for sample in good[1:] if (misfit := _misfit(sample, good[0])) is not None]
     if bad:
-        return {"bad": Ragged(bad)}
+        # the count is there because Paddle 3.3.1 takes a batch without any array for the end of the data
+        return {"bad": Ragged(bad), "bad_count": np.array([len(bad)])}
     batch: dict[str, Any] = {}
     for key in good[0]:
         values = [sample[key] for sample in good]

@@ -40,6 +40,7 @@ def print_log() -> None:
         handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+        logger.propagate = False  # an imported library may have given the root logger a handler: every line twice
 
 
 class RunLog:

@@ -82,7 +82,7 @@ def test_collate_hands_over_what_is_bad():
     bad = BadSample("x.jpg", "l.txt:9", "truncated")
     assert list(collate([sample(0), bad])["bad"]) == [bad]
     unequal = collate([sample(0), sample(1, side=5)])
-    assert list(unequal) == ["bad"]
+    assert list(unequal) == ["bad", "bad_count"]
     assert str(unequal["bad"][0]) == (
         "l.txt:1: 1.jpg: its 'image' is (3, 5, 5), that of 0.jpg in the same batch is (3, 4, 4). Set the loader's "
         "batch_size_per_card to 1, or give every picture one shape, as DetResizeForTest does with image_shape."
