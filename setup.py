@@ -3,6 +3,23 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+SYNTHETIC = [
+    "fontpkg-roboto",
+    "fontpkg-open-sans",
+    "fontpkg-noto-sans",
+    "fontpkg-pt-sans-narrow",
+    "fontpkg-oswald",
+    "fontpkg-source-serif-4",
+    "fontpkg-playfair-display",
+    "fontpkg-inconsolata",
+    "fontpkg-roboto-mono",
+    "fontpkg-space-mono",
+    "fontpkg-lobster",
+    "fontpkg-indie-flower",
+    "fontpkg-permanent-marker",
+    "cvttf-notosanscjk-regular",
+    "scikit-image",
+]
 
 
 def requirements() -> list[str]:
@@ -26,8 +43,8 @@ setup(
     packages=find_packages(include=["ppdet_db", "ppdet_db.*"]),
     install_requires=requirements(),
     extras_require={
-        # fonts and photographs for SyntheticDataSet, which does without them when they are absent
-        "synthetic": [],
+        # fonts and photographs for SyntheticDataSet, which draws with Matplotlib's fonts alone when they are absent
+        "synthetic": SYNTHETIC,
         "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]},
