@@ -57,7 +57,7 @@ def legacy_parameter(
             return None
         report.note(path, f"read as '{fate.reason}'")
         return fate.reason
-    if not any(value is silent or (value == silent and type(value) is type(silent)) for silent in fate.silent):
+    if value not in fate.silent:
         if fate.action == "refuse":
             report.problem(path, fate.reason)
         else:

@@ -13,6 +13,7 @@ from ppdet_db.registry import did_you_mean
 # YAML 1.1, which PyYAML reads, takes `1e-6` for text; official files write it and mean the number.
 FLOAT_12 = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
+MERGE = "tag:yaml.org,2002:merge"
 
 
 class ConfigLoader(yaml.SafeLoader):
@@ -111,15 +112,28 @@ class Document:
         return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
-        if self._first_path[id(node)] == path:  # not a later use of an anchor
-            self._note_repeated_keys(node)
-        self._loader.flatten_mapping(node)  # `<<: *name`: the merged keys come first, so that own ones win
+        self._note_repeated_keys(node)
         result = {}
-        for name, (key, value) in {str(key.value): (key, value) for key, value in node.value}.items():
+        for name, (key, value) in self._pairs(node).items():
             inner = (*path, name)
             self._mark(inner, key.start_mark.line + 1, (id(node), id(key)), value)
             result[name] = self._plain(value, inner)
         return result
+
+    def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """The keys of a mapping. Its own ones win over those of `<<`, where the first mapping of a list wins."""
+        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.tag != MERGE:
+                own[str(key.value)] = key, value
+                continue
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(source, yaml.MappingNode) or id(source) in self._open:
+                    line = key.start_mark.line + 1
+                    raise ConfigError(f"{self._place(line)}: '<<' takes one or more other mappings, such as *name")
+                merged = {**self._pairs(source), **merged}
+        return {**merged, **own}
 
     def _sequence(self, node: yaml.Node, path: KeyPath) -> list:
         result = []
@@ -149,7 +163,7 @@ class Document:
 def read_file(file: str) -> Document:
     """The tree of one file, with its notes."""
     try:
-        with open(file, encoding="utf-8-sig") as stream:
+        with open(file, encoding="utf-8") as stream:
             text = stream.read()
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file. {_files_near(file)}") from error

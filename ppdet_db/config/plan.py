@@ -45,7 +45,7 @@ def check(config: Config) -> Plan:
     if report.has_unknown_keys:
         problems.append("(unknown keys become warnings with -o Global.strict=false)")
     if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        raise ConfigError(problems)
     return Plan(
         config=config,
         options=parts["Global"],

@@ -135,7 +135,19 @@ class UsersOwn:
 class NeedsFactor:
     needs, gives = (), ()
 
-    def __init__(self, factor: float): ...
+    def __init__(self, factor: float, limit: int = None): ...  # noqa: RUF013 (as users write it)
+
+
+class ReadsPath:
+    needs, gives = ("img_path",), ()
+
+
+class PolygonDataSet:
+    """A dataset whose samples come with polygons and no label to read."""
+
+    gives = ("image", "polys", "texts", "ignore_tags")
+
+    def __init__(self, transforms: list, data_root: str | None, base_seed: int): ...
 
 
 FAKES = {
@@ -148,7 +160,7 @@ FAKES = {
     "REGULARIZERS": (L2,),
     "POSTPROCESSES": (DBPostProcess,),
     "METRICS": (DetMetric,),
-    "DATASETS": (SimpleDataSet, SyntheticDataSet),
+    "DATASETS": (SimpleDataSet, SyntheticDataSet, PolygonDataSet),
     "TRANSFORMS": (
         DecodeImage,
         DetLabelEncode,
@@ -160,6 +172,7 @@ FAKES = {
         KeepKeys,
         UsersOwn,
         NeedsFactor,
+        ReadsPath,
     ),
 }
 

@@ -86,9 +86,23 @@ def test_an_anchor_counts_where_it_is_used(folder: Path) -> None:
     assert config.notes == []
 
 
-def test_own_keys_win_over_merged_ones(folder: Path) -> None:
-    write("a.yml", "A: &a {x: 1, y: 1}\nB:\n  y: 2\n  <<: *a\n")
-    assert load_config("a.yml").data["B"] == {"x": 1, "y": 2}
+def test_a_merged_section_used_again_repeats_no_key(folder: Path) -> None:
+    write("a.yml", "B: &b {x: 1}\nA: &a\n  <<: *b\n  x: 2\nC: *a\nD: {<<: *a}\n")
+    config = load_config("a.yml")
+    assert config.data["C"] == config.data["D"] == {"x": 2}
+    assert config.notes == []
+
+
+def test_own_keys_win_over_merged_ones_and_the_first_of_several_wins(folder: Path) -> None:
+    write("a.yml", "A: &a {x: 1, y: 1}\nB: &b {x: 2, z: 2}\nC:\n  y: 3\n  <<: [*a, *b]\n")
+    assert load_config("a.yml").data["C"] == {"x": 1, "y": 3, "z": 2}
+
+
+def test_a_key_given_three_times_names_the_first(folder: Path) -> None:
+    write("a.yml", "x: 1\nx: 2\nx: 3\n")
+    config = load_config("a.yml")
+    assert config.data == {"x": 3}
+    assert config.notes == [f"a.yml:{line}: key 'x' repeated (first at line 1); last one wins" for line in (2, 3)]
 
 
 def test_a_repeated_key_is_noted_and_leaves_nothing_of_the_first(folder: Path) -> None:
@@ -110,6 +124,8 @@ BROKEN = [
     ("", "b.yml:1: the file must hold sections (Global:, Architecture:, ...), got nothing"),
     ("- 1\n", "b.yml:1: the file must hold sections (Global:, Architecture:, ...), got a list"),
     ("A: &a\n  b: *a\n", "b.yml:1: an anchor contains itself"),
+    ("A: &a {<<: *a}\n", "b.yml:1: '<<' takes one or more other mappings, such as *name"),
+    ("B: &b 1\nA: {<<: *b}\n", "b.yml:2: '<<' takes one or more other mappings, such as *name"),
     ("A: !!python/object/apply:os.system [ls]\n",
      "b.yml:1: the YAML tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed in a config"),
     ("A: !!python/name:os.system\n", "b.yml:1: not valid YAML: could not determine a constructor for the tag "

@@ -120,6 +120,12 @@ PROBLEMS = [
         ["b.yml:29: Train.dataset.transforms.3.MakeShrinkMap: shrink_ratio must be in (0, 1), got 4"],
     ),
     (
+        "a value out of range outside the transforms",
+        "box_thresh: 0.6",
+        "thresh: 2",
+        ["b.yml:19: PostProcess: thresh must be in (0, 1), got 2"],
+    ),
+    (
         "an option out of range",
         "print_batch_step: 5",
         "print_batch_step: 0",
@@ -252,6 +258,12 @@ NOTES = [
         "box_thresh: 0.6",
         "det_box_type: poly",
         ["b.yml:19: PostProcess.det_box_type: read as 'box_type'"],
+    ),
+    (
+        "the wrong and the right name together",
+        "box_thresh: 0.6",
+        "det_box_type: poly\n  box_type: quad",
+        ["b.yml:19: PostProcess.det_box_type: ignored: 'box_type' is set too"],
     ),
     (
         "what the program follows by itself",

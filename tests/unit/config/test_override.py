@@ -67,7 +67,11 @@ def test_an_override_is_the_place_of_its_value(folder: Path) -> None:
     path = ("Train", "dataset", "transforms", 0, "Crop", "size")
     assert config.where((*path, 1)) == "-o Train.dataset.transforms.Crop.size=[320,320]"
     assert config.where(path[:-1]) == "run.yml:9"
-    assert config.folder(path) == Path()
+    Path("sub").mkdir()
+    Path("run.yml").rename("sub/run.yml")
+    config = load_config("sub/run.yml", ["Global.imports=[a/b.py]"])
+    assert config.folder(("Global", "imports", 0)) == Path()  # what is typed is meant from the current folder
+    assert config.folder(("Train",)) == Path("sub")
 
 
 WRONG_OVERRIDES = [
@@ -132,6 +136,11 @@ def test_a_note_names_the_lines_that_keep_an_anchors_value(folder: Path) -> None
         "-o G.n=10: an override does not follow anchors; these keep their value: "
         "run.yml:4 T.0.A.total (500), run.yml:6 T.1.B.total (500)"
     ]
+
+
+def test_no_note_about_what_the_override_itself_replaces(folder: Path) -> None:
+    write("run.yml", "G: {n: &n 1, m: *n}\n")
+    assert load_config("run.yml", ["G={n: 2, m: 2}"]).notes == []
 
 
 def test_a_note_names_the_part_of_an_anchored_section_that_stays(folder: Path) -> None:

@@ -44,6 +44,12 @@ def test_checking_changes_nothing_and_repeats(folder: Path, base: str) -> None:
     assert config.to_yaml() == before
 
 
+def test_a_note_comes_once(folder: Path, base: str) -> None:
+    Path("twice.yml").write_text("Global: {seed: 1, seed: 2}\n")
+    Path("b.yml").write_text(f"_base_: [twice.yml, twice.yml]\n{base}")
+    assert check(load_config("b.yml")).notes == ("twice.yml:1: key 'seed' repeated (first at line 1); last one wins",)
+
+
 @pytest.mark.parametrize("text", ["", "  regularizer: null\n"])
 def test_no_regularizer_is_none(folder: Path, base: str, text: str) -> None:
     Path("b.yml").write_text(base.replace("  regularizer: {name: L2, factor: 1e-6}\n", text))
@@ -115,6 +121,10 @@ WRONG_SECTIONS = [
     ("loader", {"batch_size": 4}, ["loader.batch_size: loader has no parameter 'batch_size'. Did you mean "
                                    "'batch_size_per_card'?"]),
     ("loader", {"batch_size_per_card": 0}, ["loader: batch_size_per_card must be at least 1, got 0"]),
+    ("loader", {"num_workers": -1}, ["loader: num_workers must be at least 0, got -1"]),
+    ("Global", {"epoch_num": 1, "eval_batch_step": 0}, ["Global: eval_batch_step must be at least 1, got 0"]),
+    ("Global", {"epoch_num": 1, "eval_batch_step": [0, 0]}, ["Global: eval_batch_step must be [first step, steps "
+                                                            "between], such as [0, 400], got [0, 0]"]),
     ("loader", None, ["loader: must be a mapping (key: value), got null"]),
     ("transforms", {"ToCHWImage": None}, ["transforms: must be a list of transforms, got {'ToCHWImage': None}"]),
     ("Optimizer", {"name": "Adam"}, ["Optimizer: Optimizer needs 'lr'"]),
@@ -126,6 +136,11 @@ def test_a_wrong_section_from_a_program(section: str, data: object, problems: li
     with pytest.raises(ConfigError) as caught:
         check_section(section, data)
     assert caught.value.problems == problems
+
+
+def test_a_default_of_none_may_be_written_whatever_the_annotation() -> None:
+    [spec] = check_section("transforms", [{"NeedsFactor": {"factor": 1, "limit": None}}])
+    assert spec.kwargs == {"factor": 1, "limit": None}
 
 
 def test_options_travel_to_workers() -> None:

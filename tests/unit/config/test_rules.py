@@ -45,6 +45,31 @@ def test_a_transform_before_the_one_it_lives_on(folder: Path, base: str) -> None
     )
 
 
+def test_what_is_missing_is_reported_once(folder: Path, base: str) -> None:
+    text = base.replace("      - DetLabelEncode:\n      - EastRandomCropData: {size: [640, 640]}\n", "")
+    assert problems_of(text) == [
+        "b.yml:27: Train.dataset.transforms.1.MakeShrinkMap: needs 'polys', 'ignore_tags', which nothing before it "
+        "gives (DetLabelEncode would)"
+    ]
+
+
+def test_a_dataset_may_declare_what_it_gives(folder: Path, base: str) -> None:
+    own = base.replace("name: SimpleDataSet\n    data_dir: ./train", "name: PolygonDataSet")
+    assert notes_of(own.replace(TRAIN_LABELS, "      - East")) == []
+    assert problems_of(own) == [
+        "b.yml:26: Train.dataset.transforms.1.DetLabelEncode: needs 'label', which nothing before it gives"
+    ]
+
+
+def test_keep_keys_always_keeps_what_names_the_picture(folder: Path, base: str) -> None:
+    assert (
+        notes_of(
+            base.replace(f"      - KeepKeys: {TRAIN_KEEP}\n", f"      - KeepKeys: {TRAIN_KEEP}\n      - ReadsPath:\n")
+        )
+        == []
+    )
+
+
 def test_keep_keys_of_a_map_that_nothing_draws(folder: Path, base: str) -> None:
     text = base.replace("      - MakeShrinkMap: {shrink_ratio: 0.4}\n", "")
     assert problems_of(text) == [
