@@ -122,7 +122,7 @@ def _checked(name: str, section: Any) -> Any:
 
 def _import_user_modules(config: Config) -> None:
     """Imports `Global.imports`: dotted names, or paths relative to the YAML file that lists them."""
-    for i, name in enumerate(config.data.get("Global", {}).get("imports") or []):
+    for i, name in enumerate(config.imports()):
         where = config.where(("Global", "imports", i))
         try:
             mark = config.marks.get(("Global", "imports", i))

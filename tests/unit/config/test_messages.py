@@ -126,6 +126,12 @@ PROBLEMS = [
         ["b.yml:19: PostProcess: thresh must be in (0, 1), got 2"],
     ),
     (
+        "imports that are no list",
+        "print_batch_step: 5",
+        "imports: my.py",
+        ["b.yml:3: Global.imports: must be a list of texts, got 'my.py'"],
+    ),
+    (
         "an option out of range",
         "print_batch_step: 5",
         "print_batch_step: 0",
