@@ -1,12 +1,43 @@
-"""What every command shares: the -c and -o arguments, and how an error reaches the user."""
+"""What every command shares: its parser with -c and -o, and how an error reaches the user."""
 
 import argparse
 import functools
+import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from ppdet_db.errors import DetError
+
+LIBRARY_WARNINGS = (
+    "No ccache found",  # Paddle, when it is imported; nothing is compiled here
+    "When training, we now always track global mean and variance",  # Paddle, at the first batch normalisation
+)
+"""How warnings begin that say nothing about the user's run and would stand between its lines."""
+
+SYSTEM_LIBRARIES = re.compile(r"(libGL|libgthread|libglib)\S*: cannot open shared object file")
+
+
+def command_parser(name: str, description: str, examples: tuple[str, ...]) -> argparse.ArgumentParser:
+    """The parser of one command, with `-c` and `-o`.
+
+    Args:
+        name: of the console command, `train`; its script may be called otherwise, `tools/infer_det.py`.
+        description: one paragraph.
+        examples: what may follow the command's name.
+    """
+    script = Path(sys.argv[0]).name
+    from_checkout = script.endswith(".py") and script != "__main__.py"
+    parser = argparse.ArgumentParser(
+        prog=f"python tools/{script}" if from_checkout else f"ppdet-db {name}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=textwrap.fill(description, 100),
+        epilog="\n".join(["examples:", *(f"  %(prog)s {example}" for example in examples)]),
+    )
+    add_config_arguments(parser)
+    return parser
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +56,42 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report_errors(main: Callable[..., int]) -> Callable[..., int]:
-    """Decorator of a command: a DetError is printed alone on stderr and ends it with 1, without a traceback."""
+    """Decorator of a command: what the user can mend is printed alone on stderr and ends it with 1, no traceback."""
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
-        warnings.filterwarnings("ignore", message="No ccache found")  # Paddle's, at import; nothing is compiled here
-        try:
-            return main(argv)
-        except DetError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        with warnings.catch_warnings():
+            for message in LIBRARY_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            try:
+                return main(argv)
+            except DetError as error:
+                return _failed(str(error))
+            except ImportError as error:
+                cure = _cure(error)
+                if cure is None:
+                    raise
+                return _failed(cure)
+            except KeyboardInterrupt:
+                print("stopped by Ctrl-C", file=sys.stderr)
+                return 130
 
     return wrapped
+
+
+def _failed(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+def _cure(error: ImportError) -> str | None:
+    """What to install, where that is known to be the cause."""
+    if SYSTEM_LIBRARIES.search(str(error)):
+        return (
+            f"OpenCV cannot be imported: {error}. Install what it needs from the system (Debian and Ubuntu: "
+            "apt-get install libgl1 libglib2.0-0), or replace it by the build that needs neither "
+            "(pip uninstall -y opencv-python && pip install opencv-python-headless)."
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("ppdet_db"):
+        return f"the Python package '{error.name}' is not installed. Run: pip install -r requirements.txt"
+    return None

@@ -3,6 +3,9 @@
 import importlib
 import sys
 
+from ppdet_db import __version__
+from ppdet_db.registry import did_you_mean
+
 COMMANDS = {
     "train": "train a detector",
     "eval": "evaluate a checkpoint",
@@ -10,22 +13,31 @@ COMMANDS = {
     "check": "check a config and print it with the origin of each value",
     "dump": "write a dataset's pictures and label file, to look at",
 }
+USAGE = "\n".join(
+    [
+        "usage: ppdet-db COMMAND -c FILE [-o KEY=VALUE ...]",
+        "",
+        *(f"  {name:<6} {what}" for name, what in COMMANDS.items()),
+        "",
+        "`ppdet-db COMMAND --help` tells what one of them takes; `ppdet-db --version` prints the version.",
+    ]
+)
 
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] not in COMMANDS:
-        asked = bool(argv) and argv[0] in ("-h", "--help")
-        print(usage(), file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
-    return importlib.import_module(f"ppdet_db.cli.{argv[0]}").main(argv[1:])
-
-
-def usage() -> str:
-    lines = [f"  {name:<6} {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        ["usage: ppdet-db COMMAND -c config.yml [-o KEY=VALUE ...]", "", *lines, "", "ppdet-db COMMAND -h"]
-    )
+    name, *rest = (sys.argv[1:] if argv is None else argv) or [""]
+    if name in COMMANDS:
+        return importlib.import_module(f"ppdet_db.cli.{name}").main(rest)
+    if name in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if name == "--version":
+        print(__version__)
+        return 0
+    if name:
+        print(f"error: no command '{name}'. {did_you_mean(name, COMMANDS)}\n", file=sys.stderr)
+    print(USAGE, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

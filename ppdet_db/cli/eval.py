@@ -4,16 +4,20 @@ import argparse
 import json
 from pathlib import Path
 
-from ppdet_db.cli import add_config_arguments, report_errors
+from ppdet_db.cli import command_parser, report_errors
 from ppdet_db.errors import DetError
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="eval",
-        description="Evaluate the checkpoint Global.checkpoints (or Global.pretrained_model) on the Eval section's data.",
+    parser = command_parser(
+        "eval",
+        "Evaluate the checkpoint Global.checkpoints (or Global.pretrained_model) on the data of the Eval section. "
+        "Prints precision, recall, hmean, what was counted, and fps: pictures a second of network and postprocess.",
+        (
+            "-c config.yml -o Global.checkpoints=output/run/best_accuracy",
+            "-c config.yml -o Global.checkpoints=output/run/best_accuracy PostProcess.box_thresh=0.5 --json eval.json",
+        ),
     )
-    add_config_arguments(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
     return parser
 
@@ -34,10 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     values = evaluate(predict_with(model), loader, build_postprocess(plan.postprocess), build_metric(plan.metric))
     print(table(values))
     if arguments.json:
-        try:
-            Path(arguments.json).write_text(json.dumps(values, indent=2) + "\n")
-        except OSError as error:
-            raise DetError(f"{arguments.json}: the numbers cannot be written: {error.strerror}") from error
+        write_json(Path(arguments.json), values)
     return 0
 
 
@@ -48,3 +49,11 @@ def table(values: dict[str, float]) -> str:
         f"{name:<{width}}  {value:.4f}" if isinstance(value, float) else f"{name:<{width}}  {value}"
         for name, value in values.items()
     )
+
+
+def write_json(file: Path, values: dict[str, float]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values, indent=2) + "\n")
+    except OSError as error:
+        raise DetError(f"{file}: the numbers cannot be written: {error.strerror}") from error

@@ -3,11 +3,12 @@
 The same functions take the checked specs of a `Plan`, which is how the trainer calls them.
 """
 
+import contextlib
 import importlib
-import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,12 +17,26 @@ import paddle
 from paddle.io import DataLoader
 
 import ppdet_db.components  # noqa: F401  (registers the built-in components)
-from ppdet_db.config import Config, Plan, check, check_section, load_config
+from ppdet_db.config import (
+    ArchitectureSpecs,
+    Config,
+    DatasetSpecs,
+    LoaderOptions,
+    OptimizerSpecs,
+    Plan,
+    check,
+    check_section,
+    load_config,
+)
 from ppdet_db.data.dataset import DetDataset
 from ppdet_db.data.loader import EpochSampler, make_loader
 from ppdet_db.engine.log import logger
 from ppdet_db.errors import ConfigError, DetError
 from ppdet_db.modeling.model import DetModel
+from ppdet_db.registry import Spec
+
+CHECKED = (Spec, ArchitectureSpecs, DatasetSpecs, LoaderOptions, OptimizerSpecs, tuple)
+"""What the parts of a `Plan` are; anything else is the plain section of a config."""
 
 
 def load_plan(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Plan:
@@ -117,42 +132,56 @@ def build_loader(dataset: DetDataset, section: Any, *, train: bool, seed: int = 
 
 
 def _checked(name: str, section: Any) -> Any:
-    return check_section(name, section) if isinstance(section, (dict, list)) else section
+    return section if isinstance(section, CHECKED) else check_section(name, section)
 
 
 def _import_user_modules(config: Config) -> None:
     """Imports `Global.imports`: dotted names, or paths relative to the YAML file that lists them."""
-    for i, name in enumerate(config.imports()):
-        where = config.where(("Global", "imports", i))
+    options = config.data.get("Global")
+    names = options.get("imports") if isinstance(options, dict) else None
+    for i, name in enumerate(names if isinstance(names, list) else ()):
+        path = ("Global", "imports", i)
+        if not isinstance(name, str):
+            continue  # a wrong type, which `check` reports
         try:
-            mark = config.marks.get(("Global", "imports", i))
-            _import(name, Path(mark.file).parent if mark and mark.line else Path())
+            _import(name, config.folder(path))
         except Exception as error:  # whatever a user's module raises is theirs to see, with the place that asked for it
             raise ConfigError(
-                f"{where}: Global.imports: cannot import '{name}': {type(error).__name__}: {error}"
+                f"{config.where(path)}: Global.imports: cannot import '{name}': {_place(error)}"
+                f"{type(error).__name__}: {error}"
             ) from error
 
 
 def _import(name: str, folder: Path) -> ModuleType:
-    if not name.endswith(".py") and os.sep not in name:
-        sys.path.insert(0, os.getcwd())  # as `python script.py` in that folder would have it
-        try:
+    """A module, imported as `python script.py` would do it: with its own folder, or the current one, on `sys.path`."""
+    if not name.endswith(".py"):
+        with _on_path(Path.cwd()):
             return importlib.import_module(name)
-        finally:
-            sys.path.remove(os.getcwd())
     path = (folder / name).resolve()
-    module_name = path.stem
-    known = sys.modules.get(module_name)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}")
+    known = sys.modules.get(path.stem)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
-    if known is not None:
-        raise ImportError(f"a module named '{module_name}' is already loaded from {known.__file__}; rename the file")
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # before it runs, so that its classes can be pickled
+    if known is not None or path.stem in sys.stdlib_module_names:
+        raise ImportError(f"another module is named '{path.stem}'; rename the file")
+    with _on_path(path.parent):
+        return importlib.import_module(path.stem)  # by its plain name, so that its classes can be pickled
+
+
+@contextlib.contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module_name]
-        raise
-    return module
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _place(error: Exception) -> str:
+    """`my_necks.py:7: ` of the last line of Python source that an error passed through outside the import machinery."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: "
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames[-1].filename != __file__ else ""

@@ -1,7 +1,8 @@
 """Pictures -> polygons: the transforms, network and postprocess of a config on files of one's own."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import paddle
 
 from ppdet_db.config import Plan
+from ppdet_db.data.transforms import KeepKeys
 from ppdet_db.engine import build, checkpoint
 from ppdet_db.engine.evaluate import predict_with
 from ppdet_db.engine.log import logger
 from ppdet_db.errors import DetError, SampleError
+from ppdet_db.registry import Spec
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -43,22 +46,23 @@ class Detector:
     """
 
     def __init__(self, plan: Plan, model: paddle.nn.Layer):
-        specs = [spec for spec in plan.eval.dataset.transforms if not _needs_label(spec.cls)]
+        specs = without_label(plan.eval.dataset.transforms)
         self.transforms: list[Callable[[dict], dict]] = [spec.build() for spec in specs]
         self.postprocess = build.build_postprocess(plan.postprocess)
         self.predict = predict_with(model)
 
-    def __call__(self, encoded: bytes) -> tuple[np.ndarray, dict]:
+    def __call__(self, encoded: bytes, img_path: str = "") -> tuple[np.ndarray, dict]:
         """An encoded picture -> (picture (H, W, 3) BGR, {"points", "scores"}), points in its pixels.
 
         Raises:
             SampleError: the bytes are no picture.
         """
-        sample: dict[str, Any] = {"image": encoded, "rng": np.random.default_rng(0), "epoch": 0}
+        sample: dict[str, Any] = dict.fromkeys(("index", "epoch"), 0)
+        sample |= {"img_path": img_path, "line": "", "image": encoded, "rng": np.random.default_rng(0)}
         picture = None
         for transform in self.transforms:
             sample = transform(sample)
-            if picture is None:
+            if picture is None and isinstance(sample["image"], np.ndarray):
                 picture = sample["image"]
                 if getattr(transform, "img_mode", "BGR") == "RGB":
                     picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
@@ -66,10 +70,15 @@ class Detector:
         return picture, self.postprocess(maps, sample["shape"][None])[0]
 
 
-def _needs_label(transform: type) -> bool:
-    """Whether a transform works on the label (or, like KeepKeys, ends a labelled sample)."""
-    needs = getattr(transform, "needs", ())
-    return bool({"label", "polys", "ignore_tags"} & set(needs)) or transform.__name__ == "KeepKeys"
+def without_label(specs: Sequence[Spec]) -> list[Spec]:
+    """The transforms that find what they need in a sample that has no `label`, but for KeepKeys, which ends one."""
+    keys = {"img_path", "line", "index", "epoch", "rng", "image"}
+    kept = []
+    for spec in specs:
+        if spec.cls is not KeepKeys and keys.issuperset(getattr(spec.cls, "needs", ())):
+            keys.update(getattr(spec.cls, "gives", ()))
+            kept.append(spec)
+    return kept
 
 
 def pictures_of(path: str) -> list[Path]:
@@ -82,8 +91,7 @@ def pictures_of(path: str) -> list[Path]:
     if given.is_dir():
         found = sorted(file for file in given.iterdir() if file.suffix.lower() in SUFFIXES)
     elif given.suffix.lower() == ".txt" and given.is_file():
-        lines = given.read_text(encoding="utf-8-sig").splitlines()
-        found = [Path(line.strip()) for line in lines if line.strip()]
+        found = [Path(line.strip()) for line in _text(given).splitlines() if line.strip()]
     elif given.is_file():
         found = [given]
     else:
@@ -93,14 +101,25 @@ def pictures_of(path: str) -> list[Path]:
     return found
 
 
-def detect_files(detector: Detector, files: list[Path]) -> Iterator[tuple[Path, np.ndarray | None, dict | str]]:
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DetError(f"{file}: the list cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DetError(f"{file}: not UTF-8 (byte {error.start}). Save the list of pictures as UTF-8.") from error
+
+
+def detect_files(detector: Detector, files: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray | None, dict | str]]:
     """(file, picture, result) of each; (file, None, reason) for one that cannot be read."""
     for file in files:
         try:
-            picture, found = detector(file.read_bytes())
+            picture, found = detector(file.read_bytes(), str(file))
             yield file, picture, found
-        except (SampleError, OSError) as error:
+        except SampleError as error:
             yield file, None, str(error)
+        except OSError as error:
+            yield file, None, f"cannot be read: {error.strerror}"
 
 
 def result_line(file: Path, found: dict) -> str:
@@ -110,6 +129,21 @@ def result_line(file: Path, found: dict) -> str:
         for points, score in zip(found["points"], found["scores"], strict=True)
     ]
     return f"{file}\t{json.dumps(entries)}"
+
+
+def drawn_names(files: Sequence[Path]) -> list[str]:
+    """The name under which each picture is drawn: its own, with a number where another folder has one of that name."""
+    names: dict[str, None] = {}
+    for file in files:
+        stem, suffix = (file.stem, file.suffix) if file.suffix.lower() in SUFFIXES else (file.name, ".jpg")
+        numbered = (f"{stem}_{number}{suffix}" for number in itertools.count(2))
+        names[next(name for name in itertools.chain([stem + suffix], numbered) if name not in names)] = None
+    return list(names)
+
+
+def drawn_file(picture: np.ndarray, points: Any, suffix: str) -> bytes:
+    """`draw` as an encoded file of the kind that `suffix` (`.jpg`) names."""
+    return cv2.imencode(suffix, draw(picture, points))[1].tobytes()
 
 
 def draw(picture: np.ndarray, points: Any, color: tuple[int, int, int] = (0, 0, 255)) -> np.ndarray:
