@@ -12,8 +12,9 @@ def make_parser() -> argparse.ArgumentParser:
     return command_parser(
         "infer",
         "Find text in Global.infer_img: a picture, a folder, or a .txt file with one picture a line. Writes "
-        "PaddleOCR's result file to Global.save_res_path (default: ./output/predicts_det.txt) and the pictures with their "
-        "polygons to det_results/ beside it. A picture that cannot be read is named, the rest goes on, and the exit code is 1.",
+        "PaddleOCR's result file to Global.save_res_path (default: ./output/predicts_det.txt) and the pictures with "
+        "their polygons to det_results/ beside it. A picture that cannot be read is named, the rest goes on, and the "
+        "exit code is 1.",
         (
             "-c config.yml -o Global.checkpoints=output/run/best_accuracy Global.infer_img=photos",
             "-c config.yml -o Global.checkpoints=output/run/best_accuracy Global.infer_img=a.jpg "

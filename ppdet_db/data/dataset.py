@@ -175,9 +175,14 @@ def read_label_file(file: str, delimiter: str = "\t") -> list[tuple[int, str, st
                     )
                 lines.append((number, name, label))
     except OSError as error:
-        raise DetError(f"{file}: the label file cannot be read: {error.strerror}") from error
+        raise DetError(
+            f"{file}: the label file cannot be read: {error.strerror}. Relative names in label_file_list start at "
+            "Global.data_root, or at the current folder when that is not set."
+        ) from error
     except UnicodeDecodeError as error:
         raise DetError(f"{file}: not UTF-8 (byte {error.start}). Save the label file as UTF-8.") from error
     if not lines:
-        raise DetError(f"{file}: the label file holds no line, so there is nothing to read")
+        raise DetError(
+            f"{file}: the label file holds no line, so there is nothing to read. Add pictures to it or name another."
+        )
     return lines

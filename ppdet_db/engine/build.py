@@ -5,6 +5,7 @@ The same functions take the checked specs of a `Plan`, which is how the trainer 
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -163,10 +164,18 @@ def _import(name: str, folder: Path) -> ModuleType:
     known = sys.modules.get(path.stem)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known
-    if known is not None or path.stem in sys.stdlib_module_names:
+    if known is not None:
         raise ImportError(f"another module is named '{path.stem}'; rename the file")
-    with _on_path(path.parent):
-        return importlib.import_module(path.stem)  # by its plain name, so that its classes can be pickled
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # before it runs, so that its classes can be pickled
+    try:
+        with _on_path(path.parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module
 
 
 @contextlib.contextmanager

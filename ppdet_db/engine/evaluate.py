@@ -51,5 +51,9 @@ def predict_with(model: paddle.nn.Layer) -> Callable[[Any], dict]:
 def refuse_bad(batch: dict) -> None:
     """Raises DetError naming the pictures of a batch that could not be made."""
     bad: Ragged = batch.get("bad", Ragged([]))
-    if len(bad):
-        raise DetError("\n".join(str(sample) for sample in bad))
+    if not len(bad):
+        return
+    lines = list(dict.fromkeys(map(str, bad)))  # CopyPaste may have met the same one
+    if any(sample.line for sample in bad):
+        lines.append("Mend the picture or its line in the label file, or remove the line.")
+    raise DetError("\n".join(lines))

@@ -60,7 +60,7 @@ Eval:
 
 @pytest.fixture
 def make_data() -> Callable[[Path, str], None]:
-    """`make_data(folder, label_file)`: `folder/0.jpg` ... `5.jpg`, 96 x 64, two bars as texts each, and their labels."""
+    """`make_data(folder, label_file)`: `folder/0.jpg` ... `5.jpg`, 96 x 64, two bars as texts each, and labels."""
 
     def make(folder: Path, label_file: str = "labels.txt") -> None:
         folder.mkdir(parents=True, exist_ok=True)
