@@ -1,7 +1,7 @@
 """A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `state.json`. Reading one runs no code.
 
 It is written beside its place, synced and renamed, so at every moment one whole checkpoint is there: a kill between
-the two renames leaves the old one as `NAME.previous`, which `find` puts back.
+the two renames leaves the old one as `NAME.previous`, which `find` then returns.
 """
 
 import json
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import paddle
 from safetensors import SafetensorError
-from safetensors.paddle import load_file, save_file
+from safetensors.paddle import load_file
+from safetensors.paddle import save as to_bytes
 
 from ppdet_db.errors import CheckpointError
 
@@ -34,19 +35,19 @@ def save(folder: str | os.PathLike, model: paddle.nn.Layer, optimizer: Any = Non
         CheckpointError: the folder cannot be written; what was there before is still there.
     """
     folder = Path(folder)
-    fresh, previous = folder.with_name(folder.name + ".writing"), _previous(folder)
+    fresh, previous = Path(f"{folder}.writing"), _previous(folder)
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        save_file(_contiguous(model.state_dict()), str(fresh / MODEL))
+        (fresh / MODEL).write_bytes(to_bytes(_contiguous(model.state_dict())))
         if optimizer is not None:
-            save_file(_contiguous(_by_structured_name(model, optimizer.state_dict())), str(fresh / OPTIMIZER))
+            moments = _by_structured_name(model, optimizer.state_dict())
+            (fresh / OPTIMIZER).write_bytes(to_bytes(_contiguous(moments)))
         (fresh / STATE).write_text(json.dumps(state or {}))
         for path in fresh.iterdir():
             _sync(path)
         _sync(fresh)
-        find(folder, missing_ok=True)
-        if folder.exists():
+        if folder.exists():  # else `previous` is the only one there is, and stays until the new one is in place
             shutil.rmtree(previous, ignore_errors=True)
             os.rename(folder, previous)
         os.rename(fresh, folder)
@@ -57,19 +58,18 @@ def save(folder: str | os.PathLike, model: paddle.nn.Layer, optimizer: Any = Non
 
 
 def find(folder: str | os.PathLike, missing_ok: bool = False) -> Path | None:
-    """The checkpoint of that name, put back from `NAME.previous` if a kill interrupted its replacement.
+    """The checkpoint of that name: `NAME.previous` if a kill interrupted its replacement. Changes nothing on the disk.
 
     Raises:
         CheckpointError: there is none, or it is a PaddleOCR file; says what to do.
     """
     folder = Path(folder)
-    if not folder.exists() and _previous(folder).exists():
-        os.rename(_previous(folder), folder)
-    if (folder / MODEL).is_file():
-        return folder
+    for whole in (folder, _previous(folder)):
+        if os.path.isfile(whole / MODEL):  # not Path.is_file, which raises where a folder may not be entered
+            return whole
     if missing_ok:
         return None
-    if folder.suffix in (".pdparams", ".pdopt") or folder.with_name(folder.name + ".pdparams").exists():
+    if folder.suffix in (".pdparams", ".pdopt") or os.path.exists(f"{folder}.pdparams"):
         raise CheckpointError(
             f"{folder}: PaddleOCR's .pdparams files cannot be read yet. Give the folder of a checkpoint made here, "
             f"one that holds {MODEL}."
@@ -129,15 +129,19 @@ def load_weights(model: paddle.nn.Layer, folder: str | os.PathLike, *, strict: b
             f"{report}. It belongs to another architecture: use the config it was trained with (config.yml beside it), "
             "or load what matches with Global.pretrained_model."
         )
-    model.set_state_dict({name: given[name] for name in equal})
+    for name in equal:
+        own[name].set_value(given[name].astype(own[name].dtype))
     return report
 
 
 def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.PathLike) -> None:
-    """Sets the optimizer's moments from a checkpoint folder. Raises CheckpointError when they belong to another model."""
+    """Sets the optimizer's moments from a checkpoint folder. Raises CheckpointError when another model's are there."""
     path = find(folder) / OPTIMIZER
     if not path.is_file():
-        raise CheckpointError(f"{path}: not there, so training cannot resume from this checkpoint")
+        raise CheckpointError(
+            f"{path}: not there, so training cannot resume from this checkpoint. Start from its weights with "
+            "Global.pretrained_model."
+        )
     parameters = {name: tensor.name for name, tensor in model.state_dict().items()}
     state = {}
     for key, tensor in _read(path).items():
@@ -146,7 +150,9 @@ def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.Path
             raise CheckpointError(f"{path}: holds a moment of '{name}', which the model does not have")
         tensor.name = f"{parameters[name]}_{slot}"
         state[tensor.name] = tensor
-    state["LR_Scheduler"] = optimizer.state_dict()["LR_Scheduler"]  # Paddle insists; its owner restores it by itself
+    own = optimizer.state_dict()
+    if "LR_Scheduler" in own:  # Paddle insists on one; the schedule's owner restores it by itself
+        state["LR_Scheduler"] = own["LR_Scheduler"]
     optimizer.set_state_dict(state)
 
 
@@ -174,16 +180,24 @@ def set_random_states(states: dict) -> None:
     random.setstate((version, tuple(keys), gauss))
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, np.array(keys, np.uint32), *rest))
-    current = paddle.get_rng_state()
-    if len(current) == len(states["paddle"]):  # else another device than the one it was saved on
-        for state, (*head, text) in zip(current, states["paddle"], strict=True):
-            state.__setstate__((*head, list(text.encode())))
-        paddle.set_rng_state(current)
+    current = [_plain(state.__getstate__()) for state in paddle.get_rng_state()]
+    if [device for device, *_ in current] == [
+        device for device, *_ in states["paddle"]
+    ]:  # a GPU's says nothing to a CPU
+        paddle.set_rng_state([_generator_state(*plain) for plain in states["paddle"]])
 
 
 def _plain(state: tuple) -> list:
     *head, text = state
     return [*head, bytes(text).decode()]
+
+
+def _generator_state(*plain: Any) -> Any:
+    *head, text = plain
+    kind = type(paddle.get_rng_state()[0])
+    state = kind.__new__(kind)  # on a state that is in use already, __setstate__ has no effect (Paddle 3.3.1)
+    state.__setstate__((*head, list(text.encode())))
+    return state
 
 
 def _by_structured_name(model: paddle.nn.Layer, state: dict) -> dict:
@@ -210,7 +224,7 @@ def _read(path: Path) -> dict[str, paddle.Tensor]:
 
 
 def _previous(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".previous")
+    return Path(f"{folder}.previous")
 
 
 def _sync(path: Path) -> None:

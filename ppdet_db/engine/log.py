@@ -24,6 +24,8 @@ logger = logging.getLogger("ppdet_db")
 
 LINES, ROWS, CURVES, RUN = "train.log", "log.jsonl", "curves.png", "run.json"
 
+FORMAT = logging.Formatter("[%(asctime)s] %(message)s", "%Y-%m-%d %H:%M:%S")
+
 
 class _BarSafeHandler(logging.StreamHandler):
     """Prints a line above a progress bar instead of through it."""
@@ -37,7 +39,7 @@ def print_log() -> None:
     """Log lines go to standard output from now on. For commands; a program that imports us keeps its own logging."""
     if not any(isinstance(handler, _BarSafeHandler) for handler in logger.handlers):
         handler = _BarSafeHandler()
-        handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(FORMAT)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False  # an imported library may have given the root logger a handler: every line twice
@@ -46,32 +48,49 @@ def print_log() -> None:
 class RunLog:
     """The log files of an output folder: `train.log` (lines), `log.jsonl` (rows), `curves.png`, `run.json`.
 
-    Rows are `{"kind": "train" | "eval", "step": ..., "epoch": ..., name: number, ...}`; a resumed run appends, and of
-    two rows of one kind and step the later one counts.
+    Lines are written inside `with run_log:`, and the error that ends such a block is the last of them. Rows are
+    `{"kind": "train" | "eval", "step": ..., "epoch": ..., name: number, ...}`, appended; `rows` has the valid ones.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._handler = logging.FileHandler(folder / LINES)
-        self._handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
+
+    def __enter__(self) -> None:
+        self._handler = logging.FileHandler(self.folder / LINES, encoding="utf-8")
+        self._handler.setFormatter(FORMAT)
         logger.addHandler(self._handler)
         logger.setLevel(logging.INFO)
 
-    def close(self) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            self._handler.handle(
+                logger.makeRecord(
+                    logger.name, logging.ERROR, __file__, 0, "ended by %s: %s", (kind.__name__, error), None
+                )
+            )
         logger.removeHandler(self._handler)
         self._handler.close()
+
+    def start(self, step: int) -> None:
+        """Training begins or goes on after `step`: later rows of an earlier start no longer count."""
+        self.row("start", step=step)
 
     def row(self, kind: str, **values: Any) -> None:
         with open(self.folder / ROWS, "a") as stream:
             stream.write(json.dumps({"kind": kind, **values}) + "\n")
 
     def rows(self, kind: str) -> list[dict]:
-        """Rows of a kind by step; the last of each step."""
-        path = self.folder / ROWS
-        if not path.exists():
-            return []
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        newest = {row["step"]: row for row in rows if row["kind"] == kind}
+        """Rows of a kind, one a step, without those that a resume from an earlier step has made again."""
+        newest: dict[int, dict] = {}
+        for line in (self.folder / ROWS).read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue  # cut short when the machine went down
+            if row["kind"] == "start":
+                newest = {step: kept for step, kept in newest.items() if step <= row["step"]}
+            elif row["kind"] == kind:
+                newest[row["step"]] = row
         return [newest[step] for step in sorted(newest)]
 
     def draw_curves(self) -> None:
@@ -112,7 +131,14 @@ def describe_run(folder: Path) -> None:
             "threads": os.environ.get("OMP_NUM_THREADS"),
         }
     )
-    path.write_text(json.dumps(starts, indent=2))
+    write_whole(path, json.dumps(starts, indent=2))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes beside and renames, so that a kill leaves the old file or the new one."""
+    fresh = path.with_name(path.name + ".writing")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)
 
 
 def git_revision() -> str | None:
@@ -148,7 +174,7 @@ class Timer:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leaves what happens inside (evaluation, saving) out of the account."""
+        """Leaves what happens inside, an evaluation, out of the account."""
         start = time.perf_counter()
         yield
         self._start += time.perf_counter() - start

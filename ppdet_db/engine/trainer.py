@@ -1,6 +1,7 @@
 """The training loop, and what stands around it: resume, save, evaluate, log, stop."""
 
 import contextlib
+import math
 import random
 import signal
 import threading
@@ -17,10 +18,14 @@ from tqdm import tqdm
 from ppdet_db.config import Plan
 from ppdet_db.engine import build, checkpoint
 from ppdet_db.engine.evaluate import evaluate, predict_with, refuse_bad
-from ppdet_db.engine.log import RunLog, Timer, describe_run, hours, logger, memory_mb
+from ppdet_db.engine.log import RunLog, Timer, describe_run, hours, logger, memory_mb, write_whole
 from ppdet_db.errors import DetError
 
-BEST, LATEST = "best_accuracy", "latest"
+BEST, LATEST, CONFIG = "best_accuracy", "latest", "config.yml"
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM came: raised between steps, and between the batches of an evaluation."""
 
 
 def every(when: int | list[int] | None, count: int) -> bool:
@@ -70,40 +75,38 @@ class Trainer:
         self.timer = Timer()
         self.stop_signal: int | None = None
 
-        self._open_output()
-        if self.start_from:
-            self._restore(self.start_from)
-        elif options.pretrained_model:
-            logger.info("pretrained: %s", checkpoint.load_weights(self.model, options.pretrained_model, strict=False))
+        self._begin(resume)
         self.network = paddle.DataParallel(self.model) if paddle.distributed.get_world_size() > 1 else self.model
 
     def fit(self) -> dict[str, Any]:
-        """Runs the epochs that are left. Returns the best evaluation.
+        """Runs the epochs that are left. Returns the best evaluation. After a stop it may be called again.
 
         Raises:
             DetError: a loss is not finite, or a sample is bad; what was saved before is untouched.
         """
         self.model.train()
-        with self._signals_noted(), self._bar() as bar:
+        self.timer = Timer()
+        with self.run_log, self._stoppable(), self._bar() as bar:
             while self.epoch < self.options.epoch_num:
+                self._evaluate_if_due()  # by epochs, or what a stop left undone
                 self.sampler.start(self.epoch, self.batch_in_epoch)
                 for batch in self.timer.each(self.train_loader):
+                    self.rate = self.optimizer.get_lr()
                     self.recent.append(self.step(batch))
                     self.global_step += 1
                     self.batch_in_epoch += 1
                     bar.update()
                     if every(self.options.print_batch_step, self.global_step):
                         self.log()
-                    if self._evaluation_due():
-                        self.evaluate_and_keep_best()
-                    if self.stop_signal:
-                        return self._stop()
+                    self._evaluate_if_due()
+                    self._stop_if_asked()
                 self.epoch, self.batch_in_epoch = self.epoch + 1, 0
                 self.save(LATEST)
                 if every(self.options.save_epoch_step, self.epoch):
                     self.save(f"iter_epoch_{self.epoch}")
-            if self.global_step > self.evaluated_at:  # the end is always evaluated, whatever the interval
+            if self.global_step != self.evaluated_at:  # the end is always evaluated, whatever the interval
                 self.evaluate_and_keep_best()
+            logger.info("finished: %d epochs, %d steps; %s", self.epoch, self.global_step, self._describe_best())
         return self.best
 
     def step(self, batch: dict) -> dict[str, paddle.Tensor]:
@@ -120,17 +123,16 @@ class Trainer:
         """One line for people, one row for plots. Losses are medians over the last `log_smooth_window` steps."""
         losses = self._read_losses()
         reader, batch = self.timer.take()
-        rate = self.optimizer.get_lr()
         pictures = self.sampler.batch_size / batch
         left = (self.options.epoch_num * self.sampler.batches_per_epoch() - self.global_step) * batch
         logger.info(
             "epoch %d/%d, step %d, lr %.6g, %s, reader %.3f s, batch %.3f s, %.1f images/s, eta %s, memory %.0f MB",
-            self.epoch + 1, self.options.epoch_num, self.global_step, rate,
+            self.epoch + 1, self.options.epoch_num, self.global_step, self.rate,
             ", ".join(f"{name} {value:.4f}" for name, value in losses.items()),
             reader, batch, pictures, hours(left), memory_mb(),
         )  # fmt: skip
         self.run_log.row(
-            "train", step=self.global_step, epoch=self.epoch, lr=rate, **losses,
+            "train", step=self.global_step, epoch=self.epoch, lr=self.rate, **losses,
             reader_s=reader, batch_s=batch, images_per_s=pictures, memory_mb=memory_mb(),
         )  # fmt: skip
 
@@ -138,28 +140,29 @@ class Trainer:
         """Evaluates, saves `best_accuracy` when the main indicator is the highest so far, and `latest`."""
         with self.timer.paused():
             self._read_losses()
-            values = evaluate(predict_with(self.model), self.eval_loader, self.postprocess, self.metric)
+            values = evaluate(self._predict, self.eval_loader, self.postprocess, self.metric)
             self.evaluated_at = self.global_step
             indicator = self.metric.main_indicator
-            if not self.best or values[indicator] > self.best[indicator]:
+            if values[indicator] > self.best.get(indicator, -math.inf):
                 self.best = {**values, "step": self.global_step}
                 self.save(BEST)
             self.save(LATEST)
             logger.info(
-                "evaluation at step %d: %s; best %s %.4f at step %d", self.global_step,
+                "evaluation at step %d: %s; %s", self.global_step,
                 ", ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float)),
-                indicator, self.best[indicator], self.best["step"],
+                self._describe_best(),
             )  # fmt: skip
             self.run_log.row("eval", step=self.global_step, epoch=self.epoch, **values)
             self.run_log.draw_curves()
         return values
 
     def save(self, name: str) -> None:
-        """A checkpoint in the output folder, after making sure that no loss went bad.
+        """A checkpoint in the output folder, after making sure that neither losses nor weights went bad.
 
         `epoch` and `batch_in_epoch` in its state are the ones to go on with.
         """
         self._read_losses()
+        self._refuse_bad_weights()
         if not self.is_main:
             return
         state = {
@@ -167,7 +170,7 @@ class Trainer:
             "batch_in_epoch": self.batch_in_epoch,
             "global_step": self.global_step,
             "evaluated_at": self.evaluated_at,
-            "batch_size": self.sampler.batch_size,
+            "epoch_shape": self._epoch_shape(),
             "schedule": self.schedule.state_dict(),
             "best": self.best,
             "seed": self.options.seed,
@@ -193,35 +196,55 @@ class Trainer:
             )
         return given
 
-    def _open_output(self) -> None:
+    def _begin(self, resume: bool) -> None:
+        """Opens the output folder, restores, then writes down what the run is made with.
+
+        In this order: a failed restore leaves `config.yml` as it was, the config of the checkpoints beside it.
+        """
         own = self.folder if self.is_main else self.folder / f"rank{paddle.distributed.get_rank()}"
         try:
             own.mkdir(parents=True, exist_ok=True)
             self.run_log = RunLog(own)
-            for note in self.plan.notes:
-                logger.info("note: %s", note)
-            config_file = own / "config.yml"
-            if self.start_from and config_file.exists():
-                for change in differences(yaml.safe_load(config_file.read_text()), self.plan.config.data):
-                    logger.info("changed since the run began: %s", change)
-            config_file.write_text(self.plan.config.to_yaml())
-            describe_run(own)
+            with self.run_log:
+                self._log_notes(own / CONFIG, resume)
+                if self.start_from:
+                    self._restore(self.start_from)
+                elif self.options.pretrained_model:
+                    report = checkpoint.load_weights(self.model, self.options.pretrained_model, strict=False)
+                    logger.info("pretrained: %s", report)
+                write_whole(own / CONFIG, self.plan.config.to_yaml())
+                describe_run(own)
+                self.run_log.start(self.global_step)
         except OSError as error:
             raise DetError(
-                f"{own}: the output folder cannot be written ({error.strerror}). Choose another one with "
+                f"{own}: the output folder cannot be written ({error.strerror or error}). Choose another one with "
                 "-o Global.save_model_dir=..."
             ) from error
+
+    def _log_notes(self, old_config: Path, resume: bool) -> None:
+        for note in self.plan.notes:
+            logger.info("note: %s", note)
+        if resume and not self.start_from:
+            logger.info("nothing to resume: there is no %s, so training starts at step 0", self.folder / LATEST)
+        if self.start_from and old_config.exists():
+            for change in differences(yaml.safe_load(old_config.read_text("utf-8")), self.plan.config.data):
+                logger.info("changed since the run began: %s", change)
 
     def _restore(self, folder: Path) -> None:
         checkpoint.load_weights(self.model, folder, strict=True)
         checkpoint.load_optimizer(self.model, self.optimizer, folder)
         state = checkpoint.load_state(folder)
         self.epoch, self.batch_in_epoch = state["epoch"], state["batch_in_epoch"]
-        self.global_step, self.evaluated_at, self.best = state["global_step"], state["evaluated_at"], state["best"]
-        if self.batch_in_epoch and state["batch_size"] != self.sampler.batch_size:
+        self.global_step = state["global_step"]
+        if folder.resolve().parent == self.folder.resolve():  # else the best checkpoint is not in this folder either
+            self.evaluated_at, self.best = state["evaluated_at"], state["best"]
+        now = self._epoch_shape()
+        was = state.get("epoch_shape", now)
+        if self.batch_in_epoch and was != now:
             raise DetError(
-                f"{folder}: was saved in the middle of an epoch with batch_size_per_card {state['batch_size']}, now it is "
-                f"{self.sampler.batch_size}: the place in the epoch cannot be found again. Use the old value."
+                f"{folder}: saved in the middle of an epoch of {was}, now it has {now}: the place in it cannot be "
+                "found again. Use the old data, batch_size_per_card and number of processes, or a checkpoint from the "
+                "end of an epoch."
             )
         self.schedule.set_state_dict(state["schedule"])
         checkpoint.set_random_states(state["random_states"])
@@ -236,52 +259,80 @@ class Trainer:
             return {}
         names = list(self.recent[0])
         values = paddle.stack([paddle.stack([losses[name] for name in names]) for losses in self.recent]).numpy()
-        if not np.isfinite(values).all():
-            row, column = np.argwhere(~np.isfinite(values))[0]
-            step = self.global_step - len(values) + 1 + int(row)
+        bad = ~np.isfinite(values)
+        if bad.any():
+            row = int(bad.any(axis=1).argmax())
+            found = {name: value for name, value, is_bad in zip(names, values[row], bad[row], strict=True) if is_bad}
+            if len(found) > 1:
+                found.pop("loss", None)  # the sum says less than the part it comes from
             raise DetError(
-                f"{names[column]} is {values[row, column]} at step {step} (epoch {self.epoch + 1}): training has "
-                f"diverged and stops; the checkpoints in {self.folder} are from before. Try a lower learning rate, "
-                "a longer warm-up (lr.warmup_epoch) or Optimizer.clip_norm_global."
+                f"{', '.join(f'{name} is {value}' for name, value in found.items())} at step "
+                f"{self.global_step - len(values) + 1 + row}: {self._diverged()}"
             )
         return dict(zip(names, np.median(values, axis=0).tolist(), strict=True))
 
-    def _evaluation_due(self) -> bool:
-        if self.options.eval_batch_epoch:
-            steps = self.options.eval_batch_epoch * self.sampler.batches_per_epoch()
-            return every(steps, self.global_step)
-        return every(self.options.eval_batch_step, self.global_step)
+    def _refuse_bad_weights(self) -> None:
+        """A gradient can be NaN where the loss is not; the next loss would tell, but the checkpoint comes first."""
+        weights = {name: value for name, value in self.model.state_dict().items() if value.is_floating_point()}
+        finite = paddle.stack([paddle.isfinite(value).all() for value in weights.values()]).numpy()
+        if not finite.all():
+            name = list(weights)[int(finite.argmin())]
+            raise DetError(f"the weight {name} is not finite after step {self.global_step}: {self._diverged()}")
 
-    def _stop(self) -> dict[str, Any]:
-        self.save(LATEST)
-        logger.info(
-            "stopped by %s after step %d; %s is saved. The same command with --resume goes on from here.",
-            signal.Signals(self.stop_signal).name, self.global_step, self.folder / LATEST,
-        )  # fmt: skip
-        return self.best
+    def _diverged(self) -> str:
+        return (
+            f"training has diverged and stops; the checkpoints in {self.folder} are from before. Try a lower learning "
+            "rate, a longer warm-up (lr.warmup_epoch) or Optimizer.clip_norm_global."
+        )
+
+    def _evaluate_if_due(self) -> None:
+        if self.options.eval_batch_epoch:
+            due = self.batch_in_epoch == 0 and every(self.options.eval_batch_epoch, self.epoch)
+        else:
+            due = every(self.options.eval_batch_step, self.global_step)
+        if due and self.global_step != self.evaluated_at:
+            self.evaluate_and_keep_best()
+
+    def _epoch_shape(self) -> str:
+        return f"{self.sampler.batches_per_epoch()} batches of {self.sampler.batch_size}"
+
+    def _predict(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        self._stop_if_asked()
+        return predict_with(self.model)(images)
+
+    def _describe_best(self) -> str:
+        indicator = self.metric.main_indicator
+        return f"best {indicator} {self.best[indicator]:.4f} at step {self.best['step']}"
+
+    def _stop_if_asked(self) -> None:
+        if self.stop_signal:
+            raise Stopped
 
     @contextlib.contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        """SIGINT and SIGTERM only set a flag, which is read between steps; a second one acts as usual."""
-        kept = {}
-        if threading.current_thread() is not threading.main_thread():  # only there may a program take signals
-            numbers: tuple = ()
-        else:
-            numbers = (signal.SIGINT, signal.SIGTERM)
+    def _stoppable(self) -> Iterator[None]:
+        """SIGINT and SIGTERM set a flag; `Stopped`, which answers it, saves `latest`. A second signal acts as usual."""
+        self.stop_signal = None
+        kept: dict[int, Any] = {}
 
         def note(number: int, frame: Any) -> None:
             self.stop_signal = number
             for each, handler in kept.items():
                 signal.signal(each, handler)
 
-        for number in numbers:
-            kept[number] = signal.signal(number, note)
+        if threading.current_thread() is threading.main_thread():  # only there may a program take signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                kept[number] = signal.signal(number, note)
         try:
             yield
+        except Stopped:
+            self.save(LATEST)
+            logger.info(
+                "stopped by %s after step %d; %s is saved. The same command with --resume goes on from here.",
+                signal.Signals(self.stop_signal).name, self.global_step, self.folder / LATEST,
+            )  # fmt: skip
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)
-            self.run_log.close()
 
     def _bar(self) -> tqdm:
         total = self.options.epoch_num * self.sampler.batches_per_epoch()
