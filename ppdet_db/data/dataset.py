@@ -183,6 +183,6 @@ def read_label_file(file: str, delimiter: str = "\t") -> list[tuple[int, str, st
         raise DetError(f"{file}: not UTF-8 (byte {error.start}). Save the label file as UTF-8.") from error
     if not lines:
         raise DetError(
-            f"{file}: the label file holds no line, so there is nothing to read. Add pictures to it or name another."
+            f"{file}: the label file holds no line, so there is nothing to read. Add pictures or name another."
         )
     return lines
