@@ -2,16 +2,9 @@
 
 from ppdet_db.config.document import flow_yaml
 from ppdet_db.config.plan import check, check_section
-from ppdet_db.config.schema import (
-    ArchitectureSpecs,
-    DatasetSpecs,
-    GlobalOptions,
-    LoaderOptions,
-    OptimizerSpecs,
-    Plan,
-    ReaderSpecs,
-)
+from ppdet_db.config.schema import GlobalOptions, LoaderOptions
 from ppdet_db.config.source import Config, load_config
+from ppdet_db.config.specs import ArchitectureSpecs, DatasetSpecs, OptimizerSpecs, Plan, ReaderSpecs
 from ppdet_db.config.tree import Mark
 from ppdet_db.errors import ConfigError
 

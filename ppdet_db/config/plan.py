@@ -12,15 +12,11 @@ from ppdet_db.config.schema import (
     DEFAULT_NAMES,
     INNER_SECTIONS,
     SECTIONS,
-    ArchitectureSpecs,
-    DatasetSpecs,
     GlobalOptions,
     LoaderOptions,
-    OptimizerSpecs,
-    Plan,
-    ReaderSpecs,
 )
 from ppdet_db.config.source import Config
+from ppdet_db.config.specs import ArchitectureSpecs, DatasetSpecs, OptimizerSpecs, Plan, ReaderSpecs
 from ppdet_db.config.tree import KeyPath
 from ppdet_db.errors import ConfigError
 from ppdet_db.registry import TRANSFORMS, Registry, Spec, did_you_mean

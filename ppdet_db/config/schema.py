@@ -1,7 +1,6 @@
-"""What a config may hold: which registry answers which section, the options without a class, and the checked plan."""
+"""What a config may hold: which registry answers which section, and the options without a class."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ppdet_db.registry import (
     BACKBONES,
@@ -15,11 +14,7 @@ from ppdet_db.registry import (
     REGULARIZERS,
     SCHEDULES,
     Registry,
-    Spec,
 )
-
-if TYPE_CHECKING:
-    from ppdet_db.config.source import Config
 
 COMPONENT_SECTIONS: dict[tuple, Registry] = {
     ("Architecture", "Backbone"): BACKBONES,
@@ -135,57 +130,3 @@ class LoaderOptions:
     def __post_init__(self) -> None:
         _at_least(1, batch_size_per_card=self.batch_size_per_card)
         _at_least(0, num_workers=self.num_workers)
-
-
-@dataclass(frozen=True)
-class ArchitectureSpecs:
-    """`Architecture`."""
-
-    backbone: Spec
-    neck: Spec
-    head: Spec
-
-
-@dataclass(frozen=True)
-class OptimizerSpecs:
-    """`Optimizer`, with its `lr` and `regularizer`."""
-
-    optimizer: Spec
-    schedule: Spec
-    regularizer: Spec | None
-
-
-@dataclass(frozen=True)
-class DatasetSpecs:
-    """`dataset`, with its `transforms`."""
-
-    dataset: Spec
-    transforms: tuple[Spec, ...]
-
-
-@dataclass(frozen=True)
-class ReaderSpecs:
-    """`Train` or `Eval`."""
-
-    dataset: DatasetSpecs
-    loader: LoaderOptions
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked config: everything that can be built from it, nothing built yet.
-
-    Args:
-        notes: remarks for the user, complete lines with their file and line.
-    """
-
-    config: "Config"
-    options: GlobalOptions
-    architecture: ArchitectureSpecs
-    loss: Spec
-    optimizer: OptimizerSpecs
-    postprocess: Spec
-    metric: Spec
-    train: ReaderSpecs
-    eval: ReaderSpecs
-    notes: tuple[str, ...]

@@ -1,0 +1,61 @@
+"""What checking gives: every section as specs, the whole as a Plan; nothing is built yet."""
+
+from dataclasses import dataclass
+
+from ppdet_db.config.schema import GlobalOptions, LoaderOptions
+from ppdet_db.config.source import Config
+from ppdet_db.registry import Spec
+
+
+@dataclass(frozen=True)
+class ArchitectureSpecs:
+    """`Architecture`."""
+
+    backbone: Spec
+    neck: Spec
+    head: Spec
+
+
+@dataclass(frozen=True)
+class OptimizerSpecs:
+    """`Optimizer`, with its `lr` and `regularizer`."""
+
+    optimizer: Spec
+    schedule: Spec
+    regularizer: Spec | None
+
+
+@dataclass(frozen=True)
+class DatasetSpecs:
+    """`dataset`, with its `transforms`."""
+
+    dataset: Spec
+    transforms: tuple[Spec, ...]
+
+
+@dataclass(frozen=True)
+class ReaderSpecs:
+    """`Train` or `Eval`."""
+
+    dataset: DatasetSpecs
+    loader: LoaderOptions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked config: everything that can be built from it, nothing built yet.
+
+    Args:
+        notes: remarks for the user, complete lines with their file and line.
+    """
+
+    config: Config
+    options: GlobalOptions
+    architecture: ArchitectureSpecs
+    loss: Spec
+    optimizer: OptimizerSpecs
+    postprocess: Spec
+    metric: Spec
+    train: ReaderSpecs
+    eval: ReaderSpecs
+    notes: tuple[str, ...]
