@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ from ppdet_db.registry import Spec
 
 CHECKED = (Spec, ArchitectureSpecs, DatasetSpecs, LoaderOptions, OptimizerSpecs, tuple)
 """What the parts of a `Plan` are; anything else is the plain section of a config."""
+
+NOT_THE_USERS = (str(Path(__file__).parents[1]), "<frozen", *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+"""How the names of source files begin that belong to this program, to Python or to installed packages."""
 
 
 def load_plan(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Plan:
@@ -189,8 +193,9 @@ def _on_path(folder: Path) -> Iterator[None]:
 
 
 def _place(error: Exception) -> str:
-    """`my_necks.py:7: ` of the last line of Python source that an error passed through outside the import machinery."""
+    """`my_necks.py:7: `, the last line of the user's own source that an error came through; empty for none."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: "
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames[-1].filename != __file__ else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(NOT_THE_USERS)]
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
