@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from ppdet_db.cli import add_config_arguments, report_errors
+from ppdet_db.cli import command_parser, report_errors
 from ppdet_db.config import DatasetSpecs, Plan, ReaderSpecs, flow_yaml
 from ppdet_db.config.schema import COMPONENT_SECTIONS
 from ppdet_db.registry import Spec
@@ -16,13 +16,12 @@ Line = tuple[str, str]
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="check",
-        description="Check a config and print every setting a run would use, with the file and line that set it "
-        "(settings without one are defaults). Trains nothing; exits with 1 when the config has problems.",
+    return command_parser(
+        "check",
+        "Check a config and print every setting a run would use, with the file and line that set it (settings without "
+        "one are defaults). Trains nothing; exits with 1 when the config has problems.",
+        ("-c config.yml", "-c config.yml -o Train.loader.batch_size_per_card=8"),
     )
-    add_config_arguments(parser)
-    return parser
 
 
 @report_errors

@@ -58,7 +58,7 @@ Eval:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_data() -> Callable[[Path, str], None]:
     """`make_data(folder, label_file)`: `folder/0.jpg` ... `5.jpg`, 96 x 64, two bars as texts each, and labels."""
 
