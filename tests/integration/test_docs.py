@@ -6,6 +6,7 @@ What only a reader can judge, whether a sentence is clear or a score believable,
 import dataclasses
 import importlib
 import inspect
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from ppdet_db import registry as registries
 from ppdet_db.config import GlobalOptions, flow_yaml
 from ppdet_db.data.dataset import SimpleDataSet
 from ppdet_db.data.synthetic import SyntheticDataSet
@@ -57,7 +59,20 @@ def checkout(tmp_path, monkeypatch):
     for name in ("configs", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    # components that a page's own files register go again with the test, as do the files' modules
+    for kind in (registry for registry in vars(registries).values() if isinstance(registry, registries.Registry)):
+        monkeypatch.setattr(kind, "_classes", dict(kind._classes))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(f"{tmp_path}{os.sep}"):
+            del sys.modules[name]
+
+
+def write_files(page: str, folder: Path) -> None:
+    """The blocks of a page that are files."""
+    for block in blocks(page, "python", "yaml"):
+        if file_name(block):
+            (folder / file_name(block)).write_text(block.text)
 
 
 # ---- tables
@@ -125,10 +140,9 @@ def run_python(page: str, folder: Path) -> None:
     behind each `print` says.
     """
     program = [""] * (ROOT / page).read_text().count("\n")
-    for block in blocks(page, "python", "yaml"):
-        if file_name(block):
-            (folder / file_name(block)).write_text(block.text)
-        elif block.language == "python":
+    write_files(page, folder)
+    for block in blocks(page, "python"):
+        if not file_name(block):
             lines = block.text.splitlines()
             program[block.line - 1 : block.line - 1 + len(lines)] = lines
     script = folder / (Path(page).stem + "_page.py")
@@ -140,8 +154,6 @@ def run_python(page: str, folder: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
@@ -154,9 +166,8 @@ def test_extending_page_runs_and_its_commands_train_the_example(checkout):
     commands = [line for block in blocks("docs/extending.md", "console") for line in commands_of(block)]
     assert any("tools/train.py" in command for command in commands)
     for command in commands:
-        ran = subprocess.run(
-            [sys.executable, *command.split()[1:]], cwd=checkout, capture_output=True, text=True, env=environment()
-        )
+        arguments = [sys.executable, *shlex.split(command)[1:]]
+        ran = subprocess.run(arguments, cwd=checkout, capture_output=True, text=True, env=environment())
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
     assert (checkout / "output/my_run/best_accuracy/model.safetensors").is_file()
 
@@ -167,9 +178,7 @@ def test_extending_page_runs_and_its_commands_train_the_example(checkout):
 @pytest.mark.parametrize("page", PAGES)
 def test_yaml_blocks_check(page, checkout):
     """A block with `_base_` is a whole config; another one is laid over a whole config."""
-    for block in blocks(page, "python", "yaml"):
-        if file_name(block):
-            (checkout / file_name(block)).write_text(block.text)
+    write_files(page, checkout)
     for i, block in enumerate(blocks(page, "yaml")):
         if page == "docs/config.md":
             continue  # its blocks show the language, with names that stand for others
@@ -188,6 +197,7 @@ def commands_of(block: Block) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_are_accepted(page, checkout):
     """Tools and their flags exist and every `-o` key is one that a config may have; nothing is run."""
+    write_files(page, checkout)
     for block in blocks(page, "console"):
         for command in commands_of(block):
             tool, *arguments = shlex.split(command)[1:]
