@@ -218,8 +218,8 @@ def test_tools_that_the_text_names_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_override_keys_in_the_text_are_keys(page):
-    for key, value in re.findall(r"`-o ([A-Z][\w.]*)=([^` ]*)", (ROOT / page).read_text()):
-        load_plan(ROOT / FULL_CONFIG, [f"{key}={value}"])
+    for settings in re.findall(r"`-o ([A-Z][\w.]*=[^`]*)`", (ROOT / page).read_text()):
+        load_plan(ROOT / FULL_CONFIG, shlex.split(settings))
 
 
 # ---- links and the file tree
