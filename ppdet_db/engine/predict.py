@@ -89,7 +89,7 @@ def pictures_of(path: str) -> list[Path]:
     """
     given = Path(path)
     if given.is_dir():
-        found = sorted(file for file in given.iterdir() if file.suffix.lower() in SUFFIXES)
+        found = sorted(file for file in given.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     elif given.suffix.lower() == ".txt" and given.is_file():
         found = [Path(line.strip()) for line in _text(given).splitlines() if line.strip()]
     elif given.is_file():
