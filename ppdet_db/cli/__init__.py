@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import re
 import sys
 import textwrap
@@ -64,7 +65,9 @@ def report_errors(main: Callable[..., int]) -> Callable[..., int]:
             for message in LIBRARY_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             try:
-                return main(argv)
+                code = main(argv)
+                sys.stdout.flush()
+                return code
             except DetError as error:
                 return _failed(str(error))
             except ImportError as error:
@@ -75,6 +78,9 @@ def report_errors(main: Callable[..., int]) -> Callable[..., int]:
             except KeyboardInterrupt:
                 print("stopped by Ctrl-C", file=sys.stderr)
                 return 130
+            except BrokenPipeError:  # the reader, such as `head`, has gone; Python would flush into it once more
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
 
     return wrapped
 

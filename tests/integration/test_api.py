@@ -234,7 +234,10 @@ OPTIMIZER = {"parameters": [], "epochs": 1, "step_each_epoch": 1}
         ),
         (
             lambda: build_loss({"name": "DBLoss", "main_loss_type": "DiceLos"}),
-            ["Loss.main_loss_type: must be 'DiceLoss' or 'BCELoss' or 'MaskL1Loss', got 'DiceLos'. Did you mean 'DiceLoss'?"],
+            [
+                "Loss.main_loss_type: must be 'DiceLoss' or 'BCELoss' or 'MaskL1Loss', got 'DiceLos'. "
+                "Did you mean 'DiceLoss'?"
+            ],
         ),
         (lambda: build_loss(None), ["Loss: must be a mapping (key: value), got null"]),
         (lambda: build_metric("DetMetric"), ["Metric: must be a mapping (key: value), got 'DetMetric'"]),

@@ -161,6 +161,13 @@ def test_training_says_nothing_on_stderr(tiny: Path) -> None:
     assert "epoch 1/1, step 2, lr 0.001, loss " in trained.stdout
 
 
+def test_a_reader_that_goes_away_is_no_error(tiny: Path) -> None:
+    command = [sys.executable, str(ROOT / "tools/check_config.py"), "-c", str(tiny)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
 # ------------------------------------------------------------------------------------------------------- what eval says
 
 
