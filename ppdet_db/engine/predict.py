@@ -97,7 +97,8 @@ def pictures_of(path: str) -> list[Path]:
     else:
         raise DetError(f"{path}: no such file or folder. Set Global.infer_img to a picture, a folder or a .txt list.")
     if not found:
-        raise DetError(f"{path}: holds no picture ({', '.join(SUFFIXES)})")
+        cure = ". Folders inside it are not searched." if given.is_dir() else ""
+        raise DetError(f"{path}: holds no picture ({', '.join(SUFFIXES)}){cure}")
     return found
 
 

@@ -245,7 +245,10 @@ def test_no_write_permission_for_the_output(tiny: Path, capsys: pytest.CaptureFi
             "photos",
             "photos: no such file or folder. Set Global.infer_img to a picture, a folder or a .txt list.",
         ),
-        ("empty", "empty: holds no picture (.jpg, .jpeg, .png, .bmp, .tif, .tiff, .webp)"),
+        (
+            "empty",
+            "empty: holds no picture (.jpg, .jpeg, .png, .bmp, .tif, .tiff, .webp). Folders inside it are not searched.",
+        ),
         ("null", "no picture given: set -o Global.infer_img=FILE_OR_FOLDER"),
         ("latin.txt", "latin.txt: not UTF-8 (byte 1). Save the list of pictures as UTF-8."),
     ],
