@@ -247,7 +247,8 @@ def test_no_write_permission_for_the_output(tiny: Path, capsys: pytest.CaptureFi
         ),
         (
             "empty",
-            "empty: holds no picture (.jpg, .jpeg, .png, .bmp, .tif, .tiff, .webp). Folders inside it are not searched.",
+            "empty: holds no picture (.jpg, .jpeg, .png, .bmp, .tif, .tiff, .webp). Folders inside it are not "
+            "searched.",
         ),
         ("null", "no picture given: set -o Global.infer_img=FILE_OR_FOLDER"),
         ("latin.txt", "latin.txt: not UTF-8 (byte 1). Save the list of pictures as UTF-8."),
