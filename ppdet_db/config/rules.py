@@ -15,6 +15,11 @@ DATASET_GIVES = ("img_path", "line", "index", "epoch", "rng", "image", "label", 
 CROPS = ("EastRandomCropData", "RandomCrop")
 STRIDE = 32
 LABEL_MAPS = {"shrink_map", "threshold_map"}
+PICTURE_STEPS = {
+    "DecodeImage": "the picture stays an encoded file",
+    "ToCHWImage": "the network gets (H, W, 3) instead of (3, H, W)",
+}
+"""What changes the form of the picture and not its key, so that the keys do not tell when it is left out."""
 
 
 def check(report: Report) -> None:
@@ -26,6 +31,7 @@ def check(report: Report) -> None:
         keys = keys_reach_every_transform(report, section, steps)
         if keys is not None:
             readers_find_their_keys(report, section, steps, keys, [report.specs.get(path) for path in readers])
+        picture_takes_its_form(report, section, steps)
         crop_size_fits_the_network(report, steps)
         maps_agree_on_shrink_ratio(report, steps)
         shrink_map_comes_first(report, steps)
@@ -68,6 +74,14 @@ def readers_find_their_keys(
             report.problem((section, "dataset", "transforms"), text)
 
 
+def picture_takes_its_form(report: Report, section: str, steps: list[Spec]) -> None:
+    """The picture is decoded and turned for the network; a note only, for a user's own transform may do it."""
+    for name, consequence in PICTURE_STEPS.items():
+        if steps and _find(steps, name) is None:
+            text = f"has no {name}: {consequence}, unless a transform of your own sees to it"
+            report.note((section, "dataset", "transforms"), text)
+
+
 def crop_size_fits_the_network(report: Report, steps: list[Spec]) -> None:
     """A crop's sides are whole multiples of the coarsest stride."""
     for step in steps:
@@ -105,12 +119,12 @@ def no_label_map_after_resize(report: Report, steps: list[Spec]) -> None:
 
 def _steps(report: Report, section: str) -> list[Spec] | None:
     """The transforms of a reader; None where some are not known, since the rules need them all."""
-    path = (section, "dataset", "transforms")
     data: Any = report.config.data
-    for key in path:
+    for key in (section, "dataset"):
         data = data.get(key) if isinstance(data, dict) else None
-    steps = [spec for place, spec in report.specs.items() if place[:3] == path]
-    return steps if isinstance(data, list) and len(data) == len(steps) else None
+    listed = data.get("transforms", []) if isinstance(data, dict) else None
+    steps = [spec for place, spec in report.specs.items() if place[:3] == (section, "dataset", "transforms")]
+    return steps if isinstance(listed, list) and len(listed) == len(steps) else None
 
 
 def _is(step: Spec, *names: str) -> bool:

@@ -112,6 +112,27 @@ def test_without_keep_keys_the_keys_still_have_to_be_there(folder: Path, base: s
     ]
 
 
+def test_a_dataset_without_transforms_gives_nothing_to_train_on(folder: Path, base: str) -> None:
+    start, end = base.index("    transforms:\n      - DecodeImage: {img"), base.index("  loader: {shuffle")
+    assert problems_of(base[:start] + base[end:]) == [
+        "b.yml:22: Train.dataset.transforms: no transform gives 'shrink_map', 'shrink_mask', 'threshold_map', "
+        "'threshold_mask', which DBLoss reads (MakeBorderMap and MakeShrinkMap would)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("      - DecodeImage: {img_mode: BGR}\n", "has no DecodeImage: the picture stays an encoded file"),
+        ("      - ToCHWImage:\n", "has no ToCHWImage: the network gets (H, W, 3) instead of (3, H, W)"),
+    ],
+)
+def test_a_picture_that_keeps_the_wrong_form_is_noted(folder: Path, base: str, line: str, note: str) -> None:
+    assert notes_of(base.replace(line, "", 1)) == [
+        f"b.yml:25: Train.dataset.transforms: {note}, unless a transform of your own sees to it"
+    ]
+
+
 def test_a_class_that_declares_nothing_silences_the_rules_behind_it(folder: Path, base: str) -> None:
     own = base.replace(TRAIN_LABELS, "      - UsersOwn:\n      - East")
     assert notes_of(own) == []
