@@ -108,11 +108,12 @@ class SimpleDataSet(DetDataset):
     ):
         super().__init__(transforms, base_seed)
         self.ext_op_transform_idx = ext_op_transform_idx
+        self._refuse_wrong_ext_op()
         files = [label_file_list] if isinstance(label_file_list, str) else list(label_file_list)
         ratios = [ratio_list] * len(files) if isinstance(ratio_list, (int, float)) else list(ratio_list)
         if len(ratios) != len(files):
             raise ValueError(f"ratio_list has {len(ratios)} numbers for {len(files)} label files")
-        if any(not ratio > 0 for ratio in ratios):
+        if any(not 0 < ratio < float("inf") for ratio in ratios):
             raise ValueError(f"ratio_list must hold positive numbers, got {ratios}")
         self.data_dir = os.path.join(data_root or "", data_dir)
         self.files = [os.path.join(data_root or "", file) for file in files]
@@ -127,7 +128,9 @@ class SimpleDataSet(DetDataset):
     def read(self, epoch: int, index: int, rng: np.random.Generator) -> dict:
         file, row = self._rows_of(epoch)[index]
         number, name, label = self.lines[file][row]
-        path = os.path.join(self.data_dir, str(rng.choice(json.loads(name))) if name.startswith("[") else name)
+        names = names_of(name)
+        name = names[0] if len(names) == 1 else names[int(rng.integers(len(names)))]
+        path = os.path.join(self.data_dir, name)
         line = f"{self.files[file]}:{number}"
         try:
             with open(path, "rb") as stream:
@@ -147,15 +150,36 @@ class SimpleDataSet(DetDataset):
             self._order = (epoch, rows)
         return self._order[1]
 
+    def _refuse_wrong_ext_op(self) -> None:
+        """A further sample that went through the transform that asks for one would ask for one without end."""
+        for position, transform in enumerate(self.transforms):
+            asks = getattr(transform, "ext_data_num", 0) and self.ext_op_transform_idx is not None
+            if asks and not 1 <= self.ext_op_transform_idx <= position:
+                raise ValueError(
+                    f"ext_op_transform_idx must be in [1, {position}], the transforms before "
+                    f"{type(transform).__name__}, got {self.ext_op_transform_idx}"
+                )
+
     def _refuse_wrong_folder(self) -> None:
         """A wrong data_dir is told before training starts: none of up to 20 pictures, evenly spread, exists."""
-        names = [name for lines in self.lines for _, name, _ in lines if not name.startswith("[")]
+        names = [names_of(name)[0] for lines in self.lines for _, name, _ in lines]
         tried = [os.path.join(self.data_dir, name) for name in names[:: max(1, len(names) // 20)]][:20]
         if tried and not any(os.path.exists(path) for path in tried):
             raise DetError(
                 f"{self.files[0]}: none of {len(tried)} pictures tried exists, the first is {tried[0]}. "
                 f"data_dir is '{self.data_dir}', and the names in the label file are relative to it."
             )
+
+
+def names_of(picture: str) -> list[str]:
+    """The file names that a line's first field holds: itself, or those of a JSON list (`[1].jpg` is none)."""
+    if not picture.startswith("["):
+        return [picture]
+    try:
+        names = json.loads(picture)
+    except json.JSONDecodeError:
+        return [picture]
+    return names if names and all(isinstance(name, str) for name in names) else [picture]
 
 
 def read_label_file(file: str, delimiter: str = "\t") -> list[tuple[int, str, str]]:

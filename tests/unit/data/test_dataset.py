@@ -86,6 +86,20 @@ def test_a_list_of_names_is_drawn_from(folder):
     assert names == {"a.png", "b.png"}
 
 
+@pytest.mark.parametrize("name", ["[1].png", "[a] b.png", "[]", "[3]", '["a.png", 3]'])
+def test_a_name_that_only_looks_like_a_list_is_a_name(folder, name):
+    with open(folder / name, "wb") as stream:
+        stream.write(b"pixels")
+    assert dataset(folder, f"{name}\t[]\n")[0]["image"] == b"pixels"
+
+
+@pytest.mark.parametrize("names", ["x.png", '["x.png", "y.png"]'])
+def test_pictures_that_are_nowhere_are_told_before_training(folder, names):
+    with pytest.raises(DetError) as caught:
+        dataset(folder, f"{names}\t[]\n")
+    assert "none of 1 pictures tried exists" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -179,6 +193,21 @@ def test_further_samples_go_through_the_transforms_before():
     assert all(value % 10 == 0 and value < 100 for pair in others for value in pair), "tenfold once, not twice"
     assert len({value for pair in others for value in pair}) > 4, "drawn from the whole set"
     assert others == [Numbers([tenfold, Paste()], base_seed=1)[epoch, 3]["others"] for epoch in range(8)]
+
+
+@pytest.mark.parametrize("count", [0, -1, 2, 3])
+def test_a_further_sample_never_goes_through_what_asks_for_it(folder, count):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011, the words are compared below
+        dataset(folder, "a.png\t[]\n", [tenfold, Paste(), tenfold], ext_op_transform_idx=count)
+    assert str(caught.value) == f"ext_op_transform_idx must be in [1, 1], the transforms before Paste, got {count}"
+
+
+def test_the_number_of_transforms_for_a_further_sample(folder):
+    def mark(sample):
+        return sample | {"value": sample.get("value", 0) + 1}
+
+    samples = dataset(folder, "a.png\t[]\n", [mark, mark, Paste()], ext_op_transform_idx=1)
+    assert samples[0]["others"] == [1, 1]
 
 
 def test_a_bad_further_sample_is_the_one_named():
