@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from ppdet_db.data.synthetic.signs import Street
 from ppdet_db.registry import DATASETS
 
 Kind = Literal["horizontal", "rotated", "perspective", "curved"]
-KINDS = ("horizontal", "rotated", "perspective", "curved")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 PAGES = {"horizontal": 5, "rotated": 3, "perspective": 2, "curved": 1}
 """How often a page lies so, among the kinds asked for: most come from a scanner."""
 
@@ -52,10 +52,10 @@ class SyntheticDataSet(DetDataset):
     def __init__(
         self,
         num_samples: int = 2000,
-        size: list[int] = [480, 480],  # noqa: B006, never changed
-        kinds: list[Kind] = ["horizontal", "rotated", "perspective", "curved"],  # noqa: B006
+        size: tuple[int, int] = (480, 480),
+        kinds: tuple[Kind, ...] = KINDS,
         seed: int = 0,
-        font_size: list[int] = [10, 64],  # noqa: B006
+        font_size: tuple[int, int] = (10, 64),
         dense_ratio: float = 0.5,
         negative_ratio: float = 0.04,
         ignore_ratio: float = 0.04,

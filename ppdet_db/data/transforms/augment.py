@@ -91,7 +91,7 @@ def global_generator(random: Any, generator: Any) -> Iterator[None]:
 
 def build_augmenter(entry: dict, where: str) -> Any:
     """The imgaug augmenter of one entry. Raises ValueError that names the entry and what is wrong with it."""
-    if not isinstance(entry, dict) or "type" not in entry or set(entry) - {"type", "args"}:
+    if not is_entry(entry):
         raise ValueError(f"{where} must be {{type: NAME, args: {{...}}}}, got {entry}")
     name, arguments = entry["type"], dict(entry.get("args") or {})
     classes = augmenter_classes()
@@ -111,6 +111,15 @@ def build_augmenter(entry: dict, where: str) -> Any:
         return augmenter if share is None else classes["Sometimes"](share, augmenter)
     except Exception as error:  # imgaug checks values with assert and bare Exception
         raise ValueError(f"{where}: {name}: {error}") from error
+
+
+def is_entry(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) <= {"type", "args"}
+        and isinstance(value.get("type"), str)
+        and isinstance(value.get("args"), dict | None)
+    )
 
 
 def augmenter_classes() -> dict[str, type]:
@@ -160,10 +169,10 @@ class ColorJitter:
 
     def __init__(
         self,
-        brightness: float | list[float] = 0,
-        contrast: float | list[float] = 0,
-        saturation: float | list[float] = 0,
-        hue: float | list[float] = 0,
+        brightness: float | tuple[float, float] = 0,
+        contrast: float | tuple[float, float] = 0,
+        saturation: float | tuple[float, float] = 0,
+        hue: float | tuple[float, float] = 0,
     ):
         self.ranges = {
             "brightness": factor_range("brightness", brightness),
@@ -190,14 +199,14 @@ class ColorJitter:
 NO_CHANGE = {"brightness": (1, 1), "contrast": (1, 1), "saturation": (1, 1), "hue": (0, 0)}
 
 
-def factor_range(name: str, value: float | list[float]) -> tuple[float, float]:
+def factor_range(name: str, value: float | tuple[float, float]) -> tuple[float, float]:
     low, high = (max(0, 1 - value), 1 + value) if isinstance(value, int | float) else value
     if not 0 <= low <= high:
         raise ValueError(f"{name} must be a number from 0 up or [low, high] with 0 <= low <= high, got {value}")
     return low, high
 
 
-def hue_range(value: float | list[float]) -> tuple[float, float]:
+def hue_range(value: float | tuple[float, float]) -> tuple[float, float]:
     low, high = (-value, value) if isinstance(value, int | float) else value
     if not -0.5 <= low <= high <= 0.5:
         raise ValueError(f"hue must be in [0, 0.5] or [low, high] within [-0.5, 0.5], got {value}")

@@ -37,7 +37,7 @@ class EastRandomCropData:
 
     def __init__(
         self,
-        size: list[int] | tuple[int, int] = (640, 640),
+        size: tuple[int, int] = (640, 640),
         max_tries: int = 10,
         min_crop_side_ratio: float = 0.1,
         keep_ratio: bool = True,

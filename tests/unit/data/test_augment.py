@@ -170,6 +170,8 @@ def test_global_random_states_are_left_alone():
         ({"type": "Fliplr", "args": {"p": "often"}}, "augmenter_args[0]: Fliplr: "),
         ({"Fliplr": {"p": 1}}, "augmenter_args[0] must be {type: NAME, args: {...}}, got {'Fliplr': {'p': 1}}"),
         ({"type": "Fliplr", "p": 0.5}, "augmenter_args[0] must be {type: NAME, args: {...}}"),
+        ({"type": ["Fliplr"]}, "augmenter_args[0] must be {type: NAME, args: {...}}"),
+        ({"type": "Fliplr", "args": [0.5]}, "augmenter_args[0] must be {type: NAME, args: {...}}"),
         (
             {"type": "OneOf", "args": {"children": [{"type": "Fliplr"}, {"type": "Flipup"}]}},
             "augmenter_args[0].children[1]: no imgaug augmenter named 'Flipup'. Did you mean 'Flipud'?",
