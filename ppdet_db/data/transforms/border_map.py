@@ -62,6 +62,4 @@ class MakeBorderMap:
             mask[band.window] |= band.inside | band.within(distance)
         nearness *= self.thresh_max - self.thresh_min
         nearness += self.thresh_min
-        sample["threshold_map"] = nearness
-        sample["threshold_mask"] = mask.astype(np.float32)
-        return sample
+        return {**sample, "threshold_map": nearness, "threshold_mask": mask.astype(np.float32)}

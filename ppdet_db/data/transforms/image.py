@@ -31,7 +31,7 @@ class DecodeImage:
 
     Args:
         img_mode: channel order; GRAY decodes without colour and repeats the channel three times.
-        channel_first: whether to give (3, H, W) instead; no other transform here works on that.
+        channel_first: whether to give (3, H, W) instead; of the transforms here only NormalizeImage works on that.
         ignore_orientation: whether to leave the pixels as stored in spite of the EXIF orientation.
     """
 

@@ -56,10 +56,8 @@ class MakeShrinkMap:
             ignore_tags[i] = True
             band = outline_band(poly, 0, shape)
             shrink_mask[band.window] &= ~band.inside
-        sample["shrink_map"] = shrink_map.astype(np.float32)
-        sample["shrink_mask"] = shrink_mask.astype(np.float32)
-        sample["ignore_tags"] = ignore_tags
-        return sample
+        maps = {"shrink_map": shrink_map.astype(np.float32), "shrink_mask": shrink_mask.astype(np.float32)}
+        return {**sample, **maps, "ignore_tags": ignore_tags}
 
     def _is_large(self, poly: np.ndarray) -> bool:
         return is_drawable(poly) and min_area_quad(poly)[1] >= self.min_text_size
