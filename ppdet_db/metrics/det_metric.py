@@ -1,12 +1,12 @@
 """Precision, recall and hmean of a detector over many pictures."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ppdet_db.metrics.det_iou import match
 from ppdet_db.registry import METRICS
 
-INDICATORS = ("precision", "recall", "hmean")
+Indicator = Literal["precision", "recall", "hmean"]
 COUNTS = ("images", "texts", "found", "matched", "dropped_texts", "dropped_found")
 
 
@@ -26,9 +26,9 @@ class DetMetric:
 
     needs = ("polys", "ignore_tags")
 
-    def __init__(self, main_indicator: str = "hmean"):
-        if main_indicator not in INDICATORS:
-            raise ValueError(f"main_indicator must be one of {', '.join(INDICATORS)}, got {main_indicator!r}")
+    def __init__(self, main_indicator: Indicator = "hmean"):
+        if main_indicator not in get_args(Indicator):
+            raise ValueError(f"main_indicator must be one of {', '.join(get_args(Indicator))}, got {main_indicator!r}")
         self.main_indicator = main_indicator
         self.reset()
 

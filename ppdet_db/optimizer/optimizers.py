@@ -27,7 +27,7 @@ def _gradient_clip(clip_norm: float | None, clip_norm_global: float | None) -> A
 def _penalty(regularizer: L1 | L2 | None, weight_decay: float | None) -> L1 | L2 | None:
     """The one penalty that the two options name; None where its factor is 0, which spares an addition a parameter."""
     if regularizer is not None and weight_decay is not None:
-        raise ValueError("weight_decay and regularizer L2 are the same thing: give one")
+        raise ValueError("weight_decay is short for a regularizer L2, and there is a regularizer: give one")
     if weight_decay is not None:
         regularizer = L2(weight_decay)
     return regularizer if regularizer is not None and regularizer.factor else None

@@ -136,8 +136,8 @@ class Piecewise(Schedule):
             raise ValueError(
                 f"values must have one rate more than decay_epochs, which has {len(decay_epochs)}: got {len(values)}"
             )
-        if min(values) < 0:
-            raise ValueError(f"values must not be negative, got {values}")
+        if min(values) < 0 or values[0] == 0:
+            raise ValueError(f"values must not be negative, nor begin with 0, got {values}")
         if sorted(decay_epochs) != list(decay_epochs):
             raise ValueError(f"decay_epochs must ascend, got {decay_epochs}")
         self.boundaries = [epoch * step_each_epoch for epoch in decay_epochs]

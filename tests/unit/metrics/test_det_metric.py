@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ppdet_db.config import ConfigError, check_section
 from ppdet_db.contract import Ragged
 from ppdet_db.metrics.det_metric import DetMetric
 from ppdet_db.registry import METRICS
@@ -87,6 +88,12 @@ def test_main_indicator():
     assert DetMetric("recall").main_indicator == "recall"
     with pytest.raises(ValueError, match="main_indicator must be one of precision, recall, hmean, got 'f1'"):
         DetMetric("f1")
+
+
+def test_a_misspelt_indicator_gets_a_suggestion():
+    with pytest.raises(ConfigError) as caught:
+        check_section("Metric", {"name": "DetMetric", "main_indicator": "hmaen"})
+    assert str(caught.value).endswith("must be 'precision' or 'recall' or 'hmean', got 'hmaen'. Did you mean 'hmean'?")
 
 
 def test_is_registered():

@@ -72,7 +72,10 @@ def test_clipping(settings, first, second, why):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"regularizer": L2(0.1), "weight_decay": 0.1}, "weight_decay and regularizer L2 are the same thing: give one"),
+        (
+            {"regularizer": L2(0.1), "weight_decay": 0.1},
+            "weight_decay is short for a regularizer L2, and there is a regularizer: give one",
+        ),
         ({"clip_norm": 1, "clip_norm_global": 1}, "clip_norm and clip_norm_global exclude each other: give one"),
         ({"clip_norm": 0}, "clip_norm must be above 0, got 0"),
         ({"clip_norm_global": -1}, "clip_norm_global must be above 0, got -1"),

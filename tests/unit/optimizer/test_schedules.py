@@ -81,6 +81,11 @@ def test_the_state_of_a_paddle_scheduler_is_understood():
         ("Cosine", {"learning_rate": 0.1, "warmup_epoch": -1}, "warmup_epoch must not be negative, got -1"),
         ("Linear", {"learning_rate": 0.1, "power": 0}, "power must be above 0, got 0"),
         ("Linear", {"learning_rate": 0.1, "end_lr": -0.1}, "end_lr must not be negative, got -0.1"),
+        (
+            "Piecewise",
+            {"decay_epochs": [1], "values": [0.0, 0.1]},
+            "values must not be negative, nor begin with 0, got [0.0, 0.1]",
+        ),
         ("Step", {"learning_rate": 0.1, "step_size": 0}, "step_size must be 1 or more, got 0"),
         ("Step", {"learning_rate": 0.1, "step_size": 1, "gamma": 1.5}, "gamma must be in (0, 1), got 1.5"),
     ],
