@@ -90,14 +90,6 @@ def is_valid(poly: ArrayLike) -> bool:
     return len(points) >= 3 and bool(np.isfinite(points).all() and shapely.is_valid(shapely.polygons(points)))
 
 
-def intersection_area(a: ArrayLike, b: ArrayLike) -> float:
-    """Common area of two polygons, in square pixels; 0.0 for one without extent."""
-    region_a, region_b = _region(a), _region(b)
-    if region_a is None or region_b is None:
-        return 0.0
-    return float(shapely.area(shapely.intersection(region_a, region_b)))
-
-
 def polygon_iou(a: ArrayLike, b: ArrayLike) -> float:
     """Intersection over union in [0, 1]; 0.0 for a polygon without extent."""
     region_a, region_b = _region(a), _region(b)

@@ -61,8 +61,8 @@ FATES: dict[tuple[str, str], Fate] = {
     ("Global", "d2s_train_image_shape"): _ignore("has no effect without to_static"),
     ("Global", "use_sync_bn"): _not_yet("batch normalisation over several GPUs"),
     ("Global", "distributed"): _ignore("follows from how the program is started"),
-    ("Global", "find_unused_parameters"): _ignore("only training on several GPUs uses it"),
-    ("Global", "log_ranks"): _ignore("only training on several GPUs uses it"),
+    ("Global", "find_unused_parameters"): _ignore("training on several GPUs takes every weight as used"),
+    ("Global", "log_ranks"): _ignore("each process writes its own log"),
     ("Global", "use_visualdl"): _ignore(
         "VisualDL is not supported yet; losses and scores are in the log and curves.png"
     ),

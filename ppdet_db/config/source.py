@@ -51,12 +51,6 @@ class Config:
         mark = self.marks.get(path)
         return Path(mark.file).parent if mark is not None and mark.line else Path()
 
-    def imports(self) -> list[str]:
-        """`Global.imports`; empty where it is not a list of names, which `check` reports."""
-        section = self.data.get("Global")
-        names = section.get("imports") if isinstance(section, dict) else None
-        return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
-
     def to_yaml(self) -> str:
         """The merged config, which reads back as the same data."""
         return block_yaml(self.data)

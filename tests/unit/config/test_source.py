@@ -121,13 +121,3 @@ def test_a_missing_base_names_the_line_that_wants_it(folder: Path) -> None:
     write("a.yml", "X: 1\n_base_: bse.yml\n")
     write("base.yml", "Y: 1\n")
     assert read_problems("a.yml") == ["a.yml:2: _base_: bse.yml: no such file. Did you mean 'base.yml'?"]
-
-
-@pytest.mark.parametrize(
-    ("section", "names"),
-    [("{imports: [a.b, c.py]}", ["a.b", "c.py"]), ("{imports: c.py}", []), ("{imports: [3]}", []), ("{}", []),
-     ("null", []), ("[1]", [])],
-)  # fmt: skip
-def test_imports_can_be_asked_for_before_the_check(folder: Path, section: str, names: list) -> None:
-    write("a.yml", f"Global: {section}\n")
-    assert load_config("a.yml").imports() == names
