@@ -33,11 +33,10 @@ class DetModel(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
         if paddle.in_dynamic_mode():  # an exported graph does not know its sides yet
-            height, width = x.shape[2:]
-            if height % STRIDES[-1] or width % STRIDES[-1]:
+            if x.ndim != 4 or any(side % STRIDES[-1] for side in x.shape[2:]):
                 raise DetError(
-                    f"both sides of a picture must be multiples of {STRIDES[-1]}, got {width} x {height} "
-                    "(width x height): see the crop's size in training, DetResizeForTest in evaluation"
+                    f"pictures must be (N, C, H, W) with H and W multiples of {STRIDES[-1]}, got {list(x.shape)}: see "
+                    "the crop's size in training, DetResizeForTest in evaluation, and ToCHWImage for the order"
                 )
         return self.head(self.neck(self.backbone(x)))
 

@@ -78,16 +78,23 @@ def test_pictures_of_other_channels():
     assert model(paddle.rand([2, 1, 32, 32]))["maps"].shape == [2, 3, 32, 32]
 
 
-@pytest.mark.parametrize("shape", [(33, 64), (64, 48), (100, 100)], ids=["height", "width", "both"])
-def test_sides_must_be_multiples_of_32(shape):
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ([1, 3, 33, 64], "height"),
+        ([1, 3, 64, 48], "width"),
+        ([1, 64, 64, 3], "ToCHWImage left out"),
+        ([3, 64, 64], "no batch"),
+    ],
+)
+def test_pictures_that_the_network_cannot_take(shape, fault):
     model = DetModel(BACKBONE, NECK, HEAD)
     with pytest.raises(DetError) as caught:
-        model(paddle.zeros([1, 3, *shape]))
-    height, width = shape
+        model(paddle.zeros(shape))
     assert str(caught.value) == (
-        f"both sides of a picture must be multiples of 32, got {width} x {height} (width x height): "
-        "see the crop's size in training, DetResizeForTest in evaluation"
-    )
+        f"pictures must be (N, C, H, W) with H and W multiples of 32, got {shape}: see the crop's size in training, "
+        "DetResizeForTest in evaluation, and ToCHWImage for the order"
+    ), fault
 
 
 LIST = "must set out_channels, a list of 4 positive ints; it has"
