@@ -32,12 +32,12 @@ class DetModel(nn.Layer):
         self._check_outputs(backbone, neck, head)
 
     def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        if paddle.in_dynamic_mode():  # an exported graph does not know its sides yet
-            if x.ndim != 4 or any(side % STRIDES[-1] for side in x.shape[2:]):
-                raise DetError(
-                    f"pictures must be (N, C, H, W) with H and W multiples of {STRIDES[-1]}, got {list(x.shape)}: see "
-                    "the crop's size in training, DetResizeForTest in evaluation, and ToCHWImage for the order"
-                )
+        # an exported graph does not know its sides yet
+        if paddle.in_dynamic_mode() and (x.ndim != 4 or any(side % STRIDES[-1] for side in x.shape[2:])):
+            raise DetError(
+                f"pictures must be (N, C, H, W) with H and W multiples of {STRIDES[-1]}, got {list(x.shape)}: see "
+                "the crop's size in training, DetResizeForTest in evaluation, and ToCHWImage for the order"
+            )
         return self.head(self.neck(self.backbone(x)))
 
     @paddle.no_grad()
