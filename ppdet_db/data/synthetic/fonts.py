@@ -1,6 +1,7 @@
 """The faces that text is rendered with: DejaVu and STIX of Matplotlib, and families of font packages where installed.
 
-The packages carry free fonts: the `synthetic` extra of this project, licences in docs/data.md. Which are there changes the pictures.
+The packages carry free fonts: the `synthetic` extra of this project, licences in docs/data.md. Which are there changes
+the pictures.
 """
 
 import importlib.util
