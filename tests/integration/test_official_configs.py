@@ -1,4 +1,4 @@
-"""PaddleOCR's own files and keys: each is honoured, noted or refused with a sentence, none is passed over in silence."""
+"""PaddleOCR's own files and keys: each is honoured, noted or refused with a sentence, none dropped in silence."""
 
 from pathlib import Path
 
