@@ -129,8 +129,11 @@ def build_loader(dataset: DetDataset, section: Any, *, train: bool, seed: int = 
         world_size=paddle.distributed.get_world_size() if train else 1,
     )
     if len(sampler) == 0:
+        share = f"{len(dataset)} pictures"
+        if sampler.world_size > 1:
+            share += f" shared by {sampler.world_size} processes"
         raise DetError(
-            f"{len(dataset)} pictures are fewer than one batch of {options.batch_size_per_card} and drop_last is true: "
+            f"{share} are fewer than one batch of {options.batch_size_per_card} and drop_last is true: "
             "lower batch_size_per_card or set drop_last to false"
         )
     return make_loader(dataset, sampler, num_workers=options.num_workers, use_shared_memory=options.use_shared_memory)

@@ -26,8 +26,9 @@ def evaluate(predict: Callable[[Any], dict], loader: Any, postprocess: Callable,
     for batch in tqdm(loader, desc="evaluate", disable=None, leave=False):
         refuse_bad(batch)
         start = time.perf_counter()
-        metric.update(postprocess(predict(batch["image"]), batch["shape"]), batch)
+        found = postprocess(predict(batch["image"]), batch["shape"])
         seconds += time.perf_counter() - start
+        metric.update(found, batch)
         pictures += len(batch["image"])
     return metric.compute() | {"fps": pictures / seconds if seconds else 0.0}
 

@@ -224,6 +224,9 @@ class Trainer:
     def _log_notes(self, old_config: Path, resume: bool) -> None:
         for note in self.plan.notes:
             logger.info("note: %s", note)
+        given = self.options.checkpoints
+        if resume and given and self.start_from != Path(given):
+            logger.info("note: --resume goes on from %s; Global.checkpoints (%s) is not read", self.start_from, given)
         if resume and not self.start_from:
             logger.info("nothing to resume: there is no %s, so training starts at step 0", self.folder / LATEST)
         if self.start_from and old_config.exists():
@@ -302,6 +305,8 @@ class Trainer:
 
     def _describe_best(self) -> str:
         indicator = self.metric.main_indicator
+        if not self.best:  # a metric that gave nothing but NaN
+            return f"no best {indicator} yet"
         return f"best {indicator} {self.best[indicator]:.4f} at step {self.best['step']}"
 
     def _stop_if_asked(self) -> None:

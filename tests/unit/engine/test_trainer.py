@@ -328,11 +328,22 @@ class TestStop:
         assert state()["global_step"] == 8
 
 
+def test_a_metric_that_gives_nothing_but_nan_has_no_best(plan, scores, lines):
+    scores += [float("nan")] * 8
+    assert Trainer(plan()).fit() == {}
+    assert lines[-1] == "finished: 2 epochs, 8 steps; no best hmean yet"
+
+
 class TestResume:
     def test_of_an_empty_folder_starts_and_says_so(self, plan, scores, lines):
         Trainer(plan(), resume=True).fit()
         assert lines[0] == "nothing to resume: there is no run/latest, so training starts at step 0"
         assert state()["global_step"] == 8
+
+    def test_says_which_of_two_checkpoints_it_takes(self, plan, scores, lines):
+        Trainer(plan()).fit()
+        Trainer(plan("Global.checkpoints=run/best_accuracy"), resume=True)
+        assert "note: --resume goes on from run/latest; Global.checkpoints (run/best_accuracy) is not read" in lines
 
     def test_of_a_finished_run_does_nothing(self, plan, scores, lines):
         scores += [0.25]
