@@ -33,13 +33,13 @@ def make_parser() -> argparse.ArgumentParser:
 @report_errors
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
-    from ppdet_db.engine import build_dataset, load_plan
+    from ppdet_db.engine import load_plan
+    from ppdet_db.engine.build import dataset_of
     from ppdet_db.engine.log import print_log
 
     print_log()
     plan = load_plan(arguments.config, arguments.opt)
-    reader = plan.train if arguments.section == "Train" else plan.eval
-    dataset = build_dataset(reader.dataset, seed=plan.options.seed, data_root=plan.options.data_root)
+    dataset = dataset_of(plan, train=arguments.section == "Train")
     number = min(arguments.number, len(dataset))
     try:
         write_dataset(dataset, number, Path(arguments.out))

@@ -25,7 +25,8 @@ def make_parser() -> argparse.ArgumentParser:
 @report_errors
 def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
-    from ppdet_db.engine import build_dataset, build_loader, build_metric, build_postprocess, evaluate, load_plan
+    from ppdet_db.engine import build_metric, build_postprocess, evaluate, load_plan
+    from ppdet_db.engine.build import loader_of
     from ppdet_db.engine.evaluate import predict_with
     from ppdet_db.engine.log import print_log
     from ppdet_db.engine.predict import load_trained
@@ -33,8 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     print_log()
     plan = load_plan(arguments.config, arguments.opt)
     model = load_trained(plan)
-    dataset = build_dataset(plan.eval.dataset, seed=plan.options.seed, data_root=plan.options.data_root)
-    loader = build_loader(dataset, plan.eval.loader, train=False, seed=plan.options.seed)
+    loader = loader_of(plan, train=False)
     values = evaluate(predict_with(model), loader, build_postprocess(plan.postprocess), build_metric(plan.metric))
     print(table(values))
     if arguments.json:

@@ -42,6 +42,7 @@ class EpochSampler(BatchSampler):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.share = -(-length // world_size)  # samples an epoch has for each process, rounded up
         self.start(0)
 
     def start(self, epoch: int, batch: int = 0) -> None:
@@ -50,8 +51,7 @@ class EpochSampler(BatchSampler):
         self.first_batch = batch
 
     def batches_per_epoch(self) -> int:
-        share = -(-self.length // self.world_size)
-        return share // self.batch_size if self.drop_last else -(-share // self.batch_size)
+        return self.share // self.batch_size if self.drop_last else -(-self.share // self.batch_size)
 
     def __len__(self) -> int:
         return self.batches_per_epoch() - self.first_batch
@@ -60,8 +60,7 @@ class EpochSampler(BatchSampler):
         order = np.arange(self.length)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        share = -(-self.length // self.world_size)
-        mine = np.resize(order, share * self.world_size)[self.rank :: self.world_size]
+        mine = np.resize(order, self.share * self.world_size)[self.rank :: self.world_size]
         for batch in range(self.first_batch, self.batches_per_epoch()):
             chosen = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield [(self.epoch, int(index)) for index in chosen]

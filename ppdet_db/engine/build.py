@@ -139,6 +139,18 @@ def build_loader(dataset: DetDataset, section: Any, *, train: bool, seed: int = 
     return make_loader(dataset, sampler, num_workers=options.num_workers, use_shared_memory=options.use_shared_memory)
 
 
+def dataset_of(plan: Plan, *, train: bool) -> DetDataset:
+    """The dataset of a plan's `Train` or `Eval`, with its seed and data root."""
+    reader = plan.train if train else plan.eval
+    return build_dataset(reader.dataset, seed=plan.options.seed, data_root=plan.options.data_root)
+
+
+def loader_of(plan: Plan, *, train: bool) -> DataLoader:
+    """The loader of a plan's `Train` or `Eval`."""
+    reader = plan.train if train else plan.eval
+    return build_loader(dataset_of(plan, train=train), reader.loader, train=train, seed=plan.options.seed)
+
+
 def _checked(name: str, section: Any) -> Any:
     return section if isinstance(section, CHECKED) else check_section(name, section)
 

@@ -54,8 +54,8 @@ class Trainer:
         build.choose_device(options.use_gpu)
         seed_everything(options.seed)
 
-        self.train_loader = self._loader(plan.train, train=True)
-        self.eval_loader = self._loader(plan.eval, train=False)
+        self.train_loader = build.loader_of(plan, train=True)
+        self.eval_loader = build.loader_of(plan, train=False)
         self.sampler = self.train_loader.batch_sampler
         self.model = build.build_model(plan.architecture)
         self.loss = build.build_loss(plan.loss)
@@ -177,11 +177,6 @@ class Trainer:
             "random_states": checkpoint.random_states(),
         }
         checkpoint.save(self.folder / name, self.model, self.optimizer, state)
-
-    def _loader(self, reader: Any, train: bool) -> Any:
-        options = self.options
-        dataset = build.build_dataset(reader.dataset, seed=options.seed, data_root=options.data_root)
-        return build.build_loader(dataset, reader.loader, train=train, seed=options.seed)
 
     def _choose_start(self, resume: bool) -> Path | None:
         """The checkpoint to resume from, if any. Refuses to write over another run."""
