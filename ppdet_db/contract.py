@@ -47,6 +47,14 @@ KEYS = {
     # the network
     "fused": Key("float32", "(N, C, H/4, W/4)", "what the neck hands to the head"),
     "maps": Key("float32", "(N, 3 or 1, H, W)", "after sigmoid: SHRINK, THRESHOLD, BINARY; SHRINK alone in evaluation"),
+    "p2": Key("float32", "(N, C, H/4, W/4)", "the neck's finest level, for auxiliary maps; not every neck has them"),
+    "p3": Key("float32", "(N, C, H/8, W/8)", "the next coarser one"),
+    "p4": Key("float32", "(N, C, H/16, W/16)", "the next coarser one"),
+    "distance_maps": Key("float32", "(N, 1, H, W)", "PFHeadLocal, training: the shrink map before its refinement"),
+    "cbn_maps": Key("float32", "(N, 1, H, W)", "PFHeadLocal, training: the refined shrink map"),
+    "aux_maps_p2": Key("float32", "(N, 3, H, W)", "auxiliary maps from p2, training: channels as in `maps`"),
+    "aux_maps_p3": Key("float32", "(N, 3, H, W)", "the same from p3"),
+    "aux_maps_p4": Key("float32", "(N, 3, H, W)", "the same from p4"),
     # losses; the parts carry their weights
     "loss": Key("float32", "()", "the one to differentiate"),
     "loss_shrink_maps": Key("float32", "()", "alpha x loss of the shrink map"),

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import paddle
 import paddle.nn.functional as F
-from paddle import nn
+from paddle import ParamAttr, nn
+from paddle.nn.initializer import Constant
+from paddle.regularizer import L2Decay
 
 Activation = Callable[[paddle.Tensor], paddle.Tensor]
 
@@ -13,7 +15,10 @@ class ConvBNLayer(nn.Layer):
     """Convolution without bias, batch norm, and an activation if there is one. Odd kernels keep the size at stride 1.
 
     Args:
+        padding: pixels on each side, or "SAME", which keeps the size with an even kernel too; None for half a kernel.
         act: a function such as `F.relu`; None for a linear layer.
+        lr_mult: factor on the learning rate of its weights.
+        decay_norm: False spares the batch norm's weights the regularizer.
     """
 
     def __init__(
@@ -24,17 +29,53 @@ class ConvBNLayer(nn.Layer):
         stride: int = 1,
         groups: int = 1,
         act: Activation | None = None,
+        padding: int | str | None = None,
+        lr_mult: float = 1.0,
+        decay_norm: bool = True,
     ):
         super().__init__()
         self.act = act
         self.conv = nn.Conv2D(
-            in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias_attr=False
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2 if padding is None else padding,
+            groups=groups,
+            weight_attr=ParamAttr(learning_rate=lr_mult),
+            bias_attr=False,
         )
-        self.bn = nn.BatchNorm2D(out_channels)
+        self.bn = batch_norm(out_channels, lr_mult, decay_norm)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.bn(self.conv(x))
         return x if self.act is None else self.act(x)
+
+
+def batch_norm(channels: int, lr_mult: float = 1.0, decay: bool = True) -> nn.BatchNorm2D:
+    """Batch norm whose weights learn `lr_mult` times as fast and, if not `decay`, are spared the regularizer."""
+
+    def attr() -> ParamAttr:
+        return ParamAttr(learning_rate=lr_mult, regularizer=None if decay else L2Decay(0.0))
+
+    return nn.BatchNorm2D(channels, weight_attr=attr(), bias_attr=attr())
+
+
+class LearnableAffine(nn.Layer):
+    """scale * x + bias with one learned number each.
+
+    Args:
+        lr_mult: factor on the learning rate of both.
+    """
+
+    def __init__(self, lr_mult: float = 1.0):
+        super().__init__()
+        attr = ParamAttr(learning_rate=lr_mult)
+        self.scale = self.create_parameter([1], attr=attr, default_initializer=Constant(1.0))
+        self.bias = self.create_parameter([1], attr=attr, default_initializer=Constant(0.0))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.scale * x + self.bias
 
 
 class SEModule(nn.Layer):
@@ -42,17 +83,24 @@ class SEModule(nn.Layer):
 
     Args:
         reduction: how many times narrower the hidden layer is.
+        slope: of the hard sigmoid; 0.2 is MobileNetV3's and the necks', 1/6 (Paddle's default) that of PP-LCNet.
+        lr_mult: factor on the learning rate of its weights.
     """
 
-    def __init__(self, in_channels: int, reduction: int = 4):
+    def __init__(self, in_channels: int, reduction: int = 4, slope: float = 0.2, lr_mult: float = 1.0):
         super().__init__()
-        self.conv1 = nn.Conv2D(in_channels, in_channels // reduction, 1)
-        self.conv2 = nn.Conv2D(in_channels // reduction, in_channels, 1)
+        self.slope = slope
+
+        def conv(inputs: int, outputs: int) -> nn.Conv2D:
+            attr = ParamAttr(learning_rate=lr_mult)
+            return nn.Conv2D(inputs, outputs, 1, weight_attr=attr, bias_attr=ParamAttr(learning_rate=lr_mult))
+
+        self.conv1 = conv(in_channels, in_channels // reduction)
+        self.conv2 = conv(in_channels // reduction, in_channels)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         weights = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
-        # the slope 0.2, not Paddle's 1/6, is what published weights were trained with
-        return x * F.hardsigmoid(self.conv2(weights), slope=0.2, offset=0.5)
+        return x * F.hardsigmoid(self.conv2(weights), slope=self.slope, offset=0.5)
 
 
 def upsample_nearest(x: paddle.Tensor, scale: int) -> paddle.Tensor:

@@ -1,9 +1,12 @@
 """A detector: backbone -> neck -> head, wired by their channels."""
 
+import copy
+
 import paddle
 from paddle import nn
 
 from ppdet_db.errors import ConfigError, DetError
+from ppdet_db.modeling import reparam
 from ppdet_db.registry import Spec
 
 STRIDES = (4, 8, 16, 32)
@@ -39,6 +42,16 @@ class DetModel(nn.Layer):
                 "the crop's size in training, DetResizeForTest in evaluation, and ToCHWImage for the order"
             )
         return self.head(self.neck(self.backbone(x)))
+
+    def fuse(self) -> "DetModel":
+        """A copy for evaluation, its re-parameterised blocks turned into plain convolutions; equal outputs within 1e-4.
+
+        It can be trained, but is another network then: its keys fit no checkpoint of the unfused one.
+        """
+        model = copy.deepcopy(self)
+        model.eval()
+        reparam.fuse(model)
+        return model
 
     @paddle.no_grad()
     def _check_outputs(self, backbone: Spec, neck: Spec, head: Spec) -> None:

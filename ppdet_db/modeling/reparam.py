@@ -1,0 +1,50 @@
+"""Re-parameterisation: blocks that are sums of branches in training and one convolution afterwards.
+
+A block says what it becomes by a method `fused()` that returns a layer with equal outputs in evaluation; `fuse`
+puts those in place of the blocks. A branch enters as (kernel, bias): batch norms are folded, kernels padded to one
+size, added, and `plain_conv` makes the layer. Convolution is linear in its kernel, so the sum is exact but for rounding.
+
+Source: Ding et al., RepVGG: Making VGG-style ConvNets Great Again, arXiv 2101.03697, section 3.3.
+"""
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+
+def fuse(layer: nn.Layer) -> None:
+    """Replaces, at every depth, each sublayer that has `fused()` by what it returns. Only right in evaluation."""
+    for name, child in list(layer.named_children()):
+        if hasattr(child, "fused"):
+            with paddle.no_grad():
+                setattr(layer, name, child.fused())
+        else:
+            fuse(child)
+
+
+def fold(kernel: Tensor, batch_norm: nn.BatchNorm2D, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Kernel (O, I, k, k) and bias (O,) of a convolution and the batch norm behind it, from its running statistics."""
+    scale = batch_norm.weight / (batch_norm._variance + batch_norm._epsilon).sqrt()
+    mean = batch_norm._mean if bias is None else batch_norm._mean - bias
+    return kernel * scale.reshape([-1, 1, 1, 1]), batch_norm.bias - mean * scale
+
+
+def identity_kernel(channels: int, groups: int, dtype: str = "float32") -> Tensor:
+    """Kernel (channels, channels / groups, 1, 1) of the convolution that hands its input on."""
+    width = channels // groups
+    return paddle.eye(width, dtype=dtype).tile([groups, 1]).reshape([channels, width, 1, 1])
+
+
+def pad_kernel(kernel: Tensor, size: int) -> Tensor:
+    """(O, I, k, k) -> (O, I, size, size), zeros all around; `k` and `size` both odd or both even."""
+    margin = (size - kernel.shape[-1]) // 2
+    return F.pad(kernel, [margin] * 4)
+
+
+def plain_conv(kernel: Tensor, bias: Tensor, stride: int = 1, groups: int = 1) -> nn.Conv2D:
+    """The convolution with bias that has this kernel (O, I / groups, k, k), k odd; it keeps the size at stride 1."""
+    outputs, width, size, _ = kernel.shape
+    conv = nn.Conv2D(width * groups, outputs, size, stride, padding=size // 2, groups=groups)
+    conv.weight.set_value(kernel)
+    conv.bias.set_value(bias)
+    return conv
