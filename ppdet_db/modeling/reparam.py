@@ -2,7 +2,7 @@
 
 A block says what it becomes by a method `fused()` that returns a layer with equal outputs in evaluation; `fuse`
 puts those in place of the blocks. A branch enters as (kernel, bias): batch norms are folded, kernels padded to one
-size, added, and `plain_conv` makes the layer. Convolution is linear in its kernel, so the sum is exact but for rounding.
+size and added, and `plain_conv` makes the layer. Convolution is linear in its kernel: all that changes is the rounding.
 
 Source: Ding et al., RepVGG: Making VGG-style ConvNets Great Again, arXiv 2101.03697, section 3.3.
 """

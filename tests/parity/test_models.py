@@ -68,7 +68,7 @@ def test_network_equals_its_record(file, rule):
     x = paddle.to_tensor(rule.x_input())
 
     assert_same_in_evaluation(model, x, record, maps["eval_maps"])
-    assert_same_in_training(model, x, record, maps["train_maps"], rule)
+    assert_same_in_training(model, x, record, maps, rule)
 
 
 def assert_same_parameters(model: DetModel, record: dict) -> None:
@@ -96,7 +96,7 @@ def assert_same_in_evaluation(model: DetModel, x: paddle.Tensor, record: dict, e
     np.testing.assert_allclose(maps.numpy(), expected, atol=1e-5, rtol=0)
 
 
-def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, expected: np.ndarray, rule) -> None:
+def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, expected: dict, rule) -> None:
     """One step. Batch statistics of deep nets depend on the order of sums, so the tolerance grows with the depth.
 
     A value that rounding moves across the kink of a relu switches its gradient: an input changed by 1e-7 moves the
@@ -105,12 +105,13 @@ def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, exp
     layers = record["architecture"]["Backbone"].get("layers", 0)
     atol, gradient_rtol = {50: (1e-3, 0.03), 101: (3e-3, 0.06), 152: (1.5e-2, 0.2)}.get(layers, (1e-4, 0.03))
     model.train()
-    maps = model(x)["maps"]
+    outputs = model(x)
+    maps = outputs["maps"]
     (maps * paddle.to_tensor(rule.coef(maps.shape))).sum().backward()
 
-    np.testing.assert_allclose(maps[:, :BINARY].numpy(), expected[:, :BINARY], atol=atol, rtol=0)
-    # the binary map is 50 / 4 times as steep as the difference of the other two
-    np.testing.assert_allclose(maps[:, BINARY].numpy(), expected[:, BINARY], atol=2 * 50 / 4 * atol, rtol=0)
+    assert {name: output.shape for name, output in outputs.items()} == record["train_outputs"]
+    for name, output in outputs.items():
+        assert_same_maps(name, output.numpy(), expected[f"train_{name}"], atol)
 
     state = model.state_dict()
     gradients = {key: state[key].grad for key in record["grad_l2"]}
@@ -122,3 +123,12 @@ def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, exp
     for key, (total, norm) in record["bn_after_train"].items():
         assert state[key].sum().item() == pytest.approx(total, abs=3e-4 * norm), key
         assert state[key].norm().item() == pytest.approx(norm, rel=3e-4), key
+
+
+def assert_same_maps(name: str, maps: np.ndarray, expected: np.ndarray, atol: float) -> None:
+    """Channels SHRINK, THRESHOLD, BINARY, or one of PFHeadLocal's maps."""
+    binary = slice(0, 1) if name == "cbn_maps" else slice(BINARY, None)
+    steep = np.zeros(maps.shape[1], bool)
+    steep[binary] = True  # the binary map is 50 / 4 times as steep as the difference of the two that make it
+    np.testing.assert_allclose(maps[:, ~steep], expected[:, ~steep], atol=atol, rtol=0, err_msg=name)
+    np.testing.assert_allclose(maps[:, steep], expected[:, steep], atol=2 * 50 / 4 * atol, rtol=0, err_msg=name)
