@@ -9,7 +9,8 @@ Source: Ding et al., RepVGG: Making VGG-style ConvNets Great Again, arXiv 2101.0
 
 import paddle
 import paddle.nn.functional as F
-from paddle import Tensor, nn
+from paddle import ParamAttr, Tensor, nn
+from paddle.nn.initializer import Constant
 
 
 def fuse(layer: nn.Layer) -> None:
@@ -44,7 +45,38 @@ def pad_kernel(kernel: Tensor, size: int) -> Tensor:
 def plain_conv(kernel: Tensor, bias: Tensor, stride: int = 1, groups: int = 1) -> nn.Conv2D:
     """The convolution with bias that has this kernel (O, I / groups, k, k), k odd; it keeps the size at stride 1."""
     outputs, width, size, _ = kernel.shape
-    conv = nn.Conv2D(width * groups, outputs, size, stride, padding=size // 2, groups=groups)
+    empty = ParamAttr(initializer=Constant(0.0))  # a random start would move the program's random state
+    conv = nn.Conv2D(width * groups, outputs, size, stride, padding=size // 2, groups=groups, weight_attr=empty)
     conv.weight.set_value(kernel)
     conv.bias.set_value(bias)
     return conv
+
+
+class RepDWConv(nn.Layer):
+    """bn(conv(x) + conv1(x) + x), all per channel: k x k with a batch norm of its own, 1 x 1, and the input itself.
+
+    Source: Wang et al., RepViT: Revisiting Mobile CNN From ViT Perspective, arXiv 2307.09283, section 3.2.
+
+    Args:
+        conv: the k x k branch: a layer of a depthwise convolution without bias and a batch norm, in this order.
+        bias: of the 1 x 1 branch.
+    """
+
+    def __init__(self, channels: int, conv: nn.Layer, bias: bool):
+        super().__init__()
+        self.channels = channels
+        self.conv = conv
+        self.conv1 = nn.Conv2D(channels, channels, 1, groups=channels, bias_attr=None if bias else False)
+        self.bn = nn.BatchNorm2D(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x) + self.conv1(x) + x)
+
+    def fused(self) -> nn.Conv2D:
+        conv, norm = self.conv.children()
+        kernel, bias = fold(conv.weight, norm)
+        pointwise = self.conv1.weight + identity_kernel(self.channels, self.channels)
+        kernel = kernel + pad_kernel(pointwise, kernel.shape[-1])
+        if self.conv1.bias is not None:
+            bias = bias + self.conv1.bias
+        return plain_conv(*fold(kernel, self.bn, bias), groups=self.channels)
