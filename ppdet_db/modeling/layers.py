@@ -5,7 +5,7 @@ from collections.abc import Callable
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, nn
-from paddle.nn.initializer import Constant
+from paddle.nn.initializer import Constant, KaimingNormal
 from paddle.regularizer import L2Decay
 
 Activation = Callable[[paddle.Tensor], paddle.Tensor]
@@ -101,6 +101,48 @@ class SEModule(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         weights = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
         return x * F.hardsigmoid(self.conv2(weights), slope=self.slope, offset=0.5)
+
+
+class StemBlock(nn.Layer):
+    """Two beginnings side by side, a maximum and two 2x2 convolutions: (N, C, H, W) -> (N, out_channels, H/4, W/4).
+
+    Source: PaddleDetection's PP-HGNetV2; PP-LCNetV4 starts with the same.
+
+    Args:
+        mid_channels: channels at stride 2.
+    """
+
+    def __init__(self, in_channels: int, mid_channels: int, out_channels: int):
+        super().__init__()
+
+        def block(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> ConvBNLayer:
+            padding = "SAME" if kernel_size == 2 else None
+            return ConvBNLayer(inputs, outputs, kernel_size, stride, act=F.relu, padding=padding, decay_norm=False)
+
+        self.stem1 = block(in_channels, mid_channels, 3, stride=2)
+        self.stem2a = block(mid_channels, mid_channels // 2, 2)
+        self.stem2b = block(mid_channels // 2, mid_channels, 2)
+        self.stem3 = block(2 * mid_channels, mid_channels, 3, stride=2)
+        self.stem4 = block(mid_channels, out_channels, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.stem1(x)
+        maximum = F.max_pool2d(x, 2, stride=1, padding="SAME")
+        x = paddle.concat([maximum, self.stem2b(self.stem2a(x))], axis=1)
+        return self.stem4(self.stem3(x))
+
+
+def kaiming_normal(network: nn.Layer) -> None:
+    """Starts every convolution from N(0, sqrt(2 / fan_in)); Paddle's default counts the inputs of other groups too."""
+    for layer in network.sublayers():
+        if isinstance(layer, nn.Conv2D):
+            KaimingNormal()(layer.weight)
+
+
+def round_channels(channels: float, multiple: int = 8) -> int:
+    """The multiple of `multiple` nearest to `channels`, at least one of it, and never under 90 % of `channels`."""
+    rounded = max(multiple, int(channels + multiple / 2) // multiple * multiple)
+    return rounded + multiple if rounded < 0.9 * channels else rounded
 
 
 def upsample_nearest(x: paddle.Tensor, scale: int) -> paddle.Tensor:

@@ -20,6 +20,7 @@ ARGUMENTS = {  # of each backbone: the variants that differ in structure, small 
         {"model_name": "small", "scale": 0.75},
         {"model_name": "small", "disable_se": True},
     ],
+    "PPLCNetV4": [{"model_size": "tiny"}],
 }
 OURS = [name for name in BACKBONES.names() if BACKBONES.get(name).__module__.startswith("ppdet_db.")]
 

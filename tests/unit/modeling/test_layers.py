@@ -3,7 +3,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from ppdet_db.modeling.layers import ConvBNLayer, SEModule, upsample_nearest
+from ppdet_db.modeling.layers import ConvBNLayer, SEModule, StemBlock, upsample_nearest
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
@@ -55,3 +55,21 @@ def test_conv_bn_layer_is_linear_without_an_activation():
     assert y.shape == (1, 3, 4, 4)
     assert y.min() < 0
     assert np.array_equal(relu(x).numpy(), y.clip(0))
+
+
+@pytest.mark.parametrize(("channel", "reduce"), [(0, np.max), (2, np.sum)], ids=["maximum", "convolutions"])
+def test_stem_looks_at_a_pixel_and_those_right_of_it_and_below(channel, reduce):
+    """Of the picture at stride 2: channels 0, 1 of stem3 are the maximum; 2, 3 a convolution of ones, then a copy."""
+    stem = StemBlock(1, 2, 1)
+    stem.eval()
+    with paddle.no_grad():
+        for layer in stem.children():
+            layer.conv.weight.zero_()
+        stem.stem1.conv.weight[:, 0, 1, 1] = 1.0
+        stem.stem2a.conv.weight[:, 0] = 1.0
+        stem.stem2b.conv.weight[:, 0, 0, 0] = 1.0
+        stem.stem3.conv.weight[0, channel, 1, 1] = 1.0
+        stem.stem4.conv.weight[0, 0] = 1.0
+    x = np.random.default_rng(0).random((1, 1, 8, 12), np.float32)
+    expected = reduce(x[0, 0, ::2, ::2].reshape(2, 2, 3, 2), axis=(1, 3))
+    np.testing.assert_allclose(stem(paddle.to_tensor(x)).numpy()[0, 0], expected, rtol=1e-4)
