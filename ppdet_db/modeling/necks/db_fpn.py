@@ -2,22 +2,9 @@
 
 import paddle
 from paddle import nn
-from paddle.nn.initializer import KaimingUniform
 
-from ppdet_db.modeling.layers import upsample_nearest
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, quarter
 from ppdet_db.registry import NECKS
-
-
-def conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2D:
-    """Convolution without bias that keeps the size; weights start uniform within sqrt(6 / fan_in)."""
-    return nn.Conv2D(
-        in_channels,
-        out_channels,
-        kernel_size,
-        padding=kernel_size // 2,
-        weight_attr=paddle.ParamAttr(initializer=KaimingUniform()),
-        bias_attr=False,
-    )
 
 
 class ASFBlock(nn.Layer):
@@ -62,31 +49,22 @@ class DBFPN(nn.Layer):
 
     def __init__(self, in_channels: list[int], out_channels: int = 256, use_asf: bool = False):
         super().__init__()
-        if out_channels < 4 or out_channels % 4:
-            raise ValueError(f"out_channels must be a multiple of 4 (four levels share them), got {out_channels}")
+        width = quarter(out_channels)
         self.out_channels = out_channels
         self.in2_conv = conv(in_channels[0], out_channels, 1)
         self.in3_conv = conv(in_channels[1], out_channels, 1)
         self.in4_conv = conv(in_channels[2], out_channels, 1)
         self.in5_conv = conv(in_channels[3], out_channels, 1)
-        self.p5_conv = conv(out_channels, out_channels // 4, 3)
-        self.p4_conv = conv(out_channels, out_channels // 4, 3)
-        self.p3_conv = conv(out_channels, out_channels // 4, 3)
-        self.p2_conv = conv(out_channels, out_channels // 4, 3)
-        self.asf = ASFBlock(out_channels, out_channels // 4) if use_asf else None
+        self.p5_conv = conv(out_channels, width, 3)
+        self.p4_conv = conv(out_channels, width, 3)
+        self.p3_conv = conv(out_channels, width, 3)
+        self.p2_conv = conv(out_channels, width, 3)
+        self.asf = ASFBlock(out_channels, width) if use_asf else None
 
     def forward(self, features: list[paddle.Tensor]) -> dict[str, paddle.Tensor]:
         c2, c3, c4, c5 = features
-        in5 = self.in5_conv(c5)
-        in4 = self.in4_conv(c4) + upsample_nearest(in5, 2)
-        in3 = self.in3_conv(c3) + upsample_nearest(in4, 2)
-        in2 = self.in2_conv(c2) + upsample_nearest(in3, 2)
-        levels = [
-            upsample_nearest(self.p5_conv(in5), 8),
-            upsample_nearest(self.p4_conv(in4), 4),
-            upsample_nearest(self.p3_conv(in3), 2),
-            self.p2_conv(in2),
-        ]
+        in2, in3, in4, in5 = add_top_down([self.in2_conv(c2), self.in3_conv(c3), self.in4_conv(c4), self.in5_conv(c5)])
+        levels = at_finest_size([self.p2_conv(in2), self.p3_conv(in3), self.p4_conv(in4), self.p5_conv(in5)])
         fused = paddle.concat(levels, axis=1)
         if self.asf is not None:
             fused = self.asf(fused, levels)

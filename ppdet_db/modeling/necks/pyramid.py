@@ -1,0 +1,41 @@
+"""What feature pyramids share. Lists of levels have the finest first: strides 4, 8, 16, 32."""
+
+import paddle
+from paddle import Tensor, nn
+from paddle.nn.initializer import KaimingUniform
+
+from ppdet_db.modeling.layers import upsample_nearest
+
+
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2D:
+    """Convolution without bias that keeps the size at stride 1; weights start uniform within sqrt(6 / fan_in)."""
+    return nn.Conv2D(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=kernel_size // 2,
+        weight_attr=paddle.ParamAttr(initializer=KaimingUniform()),
+        bias_attr=False,
+    )
+
+
+def quarter(out_channels: int) -> int:
+    """Width of one level in the neck's output."""
+    if out_channels < 4 or out_channels % 4:
+        raise ValueError(f"out_channels must be a multiple of 4 (four levels share them), got {out_channels}")
+    return out_channels // 4
+
+
+def add_top_down(levels: list[Tensor]) -> list[Tensor]:
+    """To each level, all coarser ones are added."""
+    sums = [levels[-1]]
+    for level in reversed(levels[:-1]):
+        sums.append(level + upsample_nearest(sums[-1], 2))
+    return sums[::-1]
+
+
+def at_finest_size(levels: list[Tensor]) -> list[Tensor]:
+    """The levels at the size of the finest, and now the coarsest first: the order in which necks concatenate them."""
+    p2, p3, p4, p5 = levels
+    return [upsample_nearest(p5, 8), upsample_nearest(p4, 4), upsample_nearest(p3, 2), p2]
