@@ -42,6 +42,15 @@ def pad_kernel(kernel: Tensor, size: int) -> Tensor:
     return F.pad(kernel, [margin] * 4)
 
 
+def dilate_kernel(kernel: Tensor, dilation: int) -> Tensor:
+    """(O, I, k, k) -> (O, I, d, d), d = dilation (k - 1) + 1: the undilated kernel that does the same."""
+    outputs, width, size, _ = kernel.shape
+    size = dilation * (size - 1) + 1
+    spread = paddle.zeros([outputs, width, size, size], kernel.dtype)
+    spread[:, :, ::dilation, ::dilation] = kernel
+    return spread
+
+
 def plain_conv(kernel: Tensor, bias: Tensor, stride: int = 1, groups: int = 1) -> nn.Conv2D:
     """The convolution with bias that has this kernel (O, I / groups, k, k), k odd; it keeps the size at stride 1."""
     outputs, width, size, _ = kernel.shape
@@ -80,3 +89,47 @@ class RepDWConv(nn.Layer):
         if self.conv1.bias is not None:
             bias = bias + self.conv1.bias
         return plain_conv(*fold(kernel, self.bn, bias), groups=self.channels)
+
+
+class DilatedReparamBlock(nn.Layer):
+    """Depthwise convolution with a large kernel plus ones with small dilated kernels, each with its batch norm.
+
+    (N, channels, H, W) -> the same shape.
+
+    Source: Ding et al., UniRepLKNet, arXiv 2311.15599, section 3.1.
+
+    Args:
+        kernel_size: of the large kernel: 5, 7, 9, 11 or 13; the others follow from it.
+    """
+
+    OTHERS = {  # kernel size and dilation
+        5: ((3, 1), (3, 2)),
+        7: ((5, 1), (3, 2), (3, 3)),
+        9: ((5, 1), (5, 2), (3, 3), (3, 4)),
+        11: ((5, 1), (5, 2), (3, 3), (3, 4), (3, 5)),
+        13: ((5, 1), (7, 2), (3, 3), (3, 4), (3, 5)),
+    }
+
+    def __init__(self, channels: int, kernel_size: int):
+        super().__init__()
+        if kernel_size not in self.OTHERS:
+            raise ValueError(f"kernel_size must be one of {', '.join(map(str, self.OTHERS))}, got {kernel_size}")
+        self.branches = [("lk_origin", "origin_bn", kernel_size, 1)]
+        self.branches += [(f"dil_conv_k{k}_{d}", f"dil_bn_k{k}_{d}", k, d) for k, d in self.OTHERS[kernel_size]]
+        for conv, norm, size, dilation in self.branches:
+            padding = dilation * (size // 2)
+            layer = nn.Conv2D(channels, channels, size, 1, padding, dilation, groups=channels, bias_attr=False)
+            self.add_sublayer(conv, layer)
+            self.add_sublayer(norm, nn.BatchNorm2D(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return paddle.add_n([getattr(self, norm)(getattr(self, conv)(x)) for conv, norm, _, _ in self.branches])
+
+    def fused(self) -> nn.Conv2D:
+        channels, _, size, _ = self.lk_origin.weight.shape
+        kernels, biases = [], []
+        for conv, norm, _, dilation in self.branches:
+            kernel, bias = fold(getattr(self, conv).weight, getattr(self, norm))
+            kernels.append(pad_kernel(dilate_kernel(kernel, dilation), size))
+            biases.append(bias)
+        return plain_conv(paddle.add_n(kernels), paddle.add_n(biases), groups=channels)
