@@ -43,3 +43,16 @@ class IntraCLBlock(nn.Layer):
             square, upright, lying = (getattr(self, name)(y) for name in names)
             y = square + upright + lying
         return x + F.relu(self.bn(self.conv1x1_return_channel(y)))
+
+
+def add_intracl(neck: nn.Layer, channels: int) -> None:
+    """Gives a neck one block for each level, `incl1` to `incl4`, the finest first; levels are `channels` wide."""
+    if channels < 2:
+        raise ValueError(f"out_channels must be at least 8 with intracl, got {4 * channels}")
+    for i in range(1, 5):
+        neck.add_sublayer(f"incl{i}", IntraCLBlock(channels, reduce_factor=2))
+
+
+def apply_intracl(neck: nn.Layer, levels: list[paddle.Tensor]) -> list[paddle.Tensor]:
+    """The levels, the finest first, after the blocks of `add_intracl`."""
+    return [getattr(neck, f"incl{i}")(level) for i, level in enumerate(levels, 1)]

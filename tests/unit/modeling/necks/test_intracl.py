@@ -3,7 +3,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppdet_db.modeling.necks.intracl import IntraCLBlock
+from ppdet_db.modeling.necks.intracl import IntraCLBlock, add_intracl, apply_intracl
 
 
 def block_of_zeros() -> IntraCLBlock:
@@ -73,3 +73,21 @@ def test_what_is_added_is_normalised_and_never_negative():
     np.testing.assert_allclose(
         block(dot()).numpy() - dot().numpy(), np.array([2.0, 0.0]).reshape(1, 2, 1, 1) * np.ones((9, 11)), atol=1e-6
     )
+
+
+def test_neck_has_one_block_a_level_the_finest_first():
+    neck = nn.Layer()
+    add_intracl(neck, 4)
+    assert [name for name, _ in neck.named_children()] == ["incl1", "incl2", "incl3", "incl4"]
+    assert neck.incl1.conv1x1_reduce_channel.weight.shape == [2, 4, 1, 1]
+    for i, block in enumerate(neck.children()):
+        block.bn.weight.set_value(paddle.zeros([4]))
+        block.bn.bias.set_value(paddle.full([4], 10.0**i))
+    levels = apply_intracl(neck, [paddle.zeros([1, 4, 8 // 2**i, 8 // 2**i]) for i in range(4)])
+    assert [level.unique().tolist() for level in levels] == [[1], [10], [100], [1000]]
+
+
+def test_neck_too_narrow_for_the_block_is_refused():
+    with pytest.raises(ValueError, match="out_channels") as caught:
+        add_intracl(nn.Layer(), 1)
+    assert str(caught.value) == "out_channels must be at least 8 with intracl, got 4"
