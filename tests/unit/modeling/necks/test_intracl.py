@@ -83,7 +83,7 @@ def test_neck_has_one_block_a_level_the_finest_first():
     for i, block in enumerate(neck.children()):
         block.bn.weight.set_value(paddle.zeros([4]))
         block.bn.bias.set_value(paddle.full([4], 10.0**i))
-    levels = apply_intracl(neck, [paddle.zeros([1, 4, 8 // 2**i, 8 // 2**i]) for i in range(4)])
+    levels = apply_intracl(neck, [paddle.zeros([1, 4, 16 // 2**i, 16 // 2**i]) for i in range(4)])
     assert [level.unique().tolist() for level in levels] == [[1], [10], [100], [1000]]
 
 
