@@ -6,7 +6,11 @@ import ppdet_db.data.transforms
 import ppdet_db.losses.db_loss
 import ppdet_db.metrics.det_metric
 import ppdet_db.modeling.backbones.mobilenet_v3
+import ppdet_db.modeling.backbones.pp_hgnet
+import ppdet_db.modeling.backbones.pp_hgnet_v2
+import ppdet_db.modeling.backbones.pp_lcnet
 import ppdet_db.modeling.backbones.pp_lcnet_v4
+import ppdet_db.modeling.backbones.resnet
 import ppdet_db.modeling.backbones.resnet_vd
 import ppdet_db.modeling.heads.db_head
 import ppdet_db.modeling.necks.db_fpn

@@ -110,14 +110,17 @@ class StemBlock(nn.Layer):
 
     Args:
         mid_channels: channels at stride 2.
+        lr_mult: factor on the learning rate of its weights.
     """
 
-    def __init__(self, in_channels: int, mid_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, mid_channels: int, out_channels: int, lr_mult: float = 1.0):
         super().__init__()
 
         def block(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> ConvBNLayer:
             padding = "SAME" if kernel_size == 2 else None
-            return ConvBNLayer(inputs, outputs, kernel_size, stride, act=F.relu, padding=padding, decay_norm=False)
+            return ConvBNLayer(
+                inputs, outputs, kernel_size, stride, act=F.relu, padding=padding, lr_mult=lr_mult, decay_norm=False
+            )
 
         self.stem1 = block(in_channels, mid_channels, 3, stride=2)
         self.stem2a = block(mid_channels, mid_channels // 2, 2)

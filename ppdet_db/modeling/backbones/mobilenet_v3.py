@@ -9,7 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppdet_db.modeling.layers import Activation, ConvBNLayer, SEModule
+from ppdet_db.modeling.layers import Activation, ConvBNLayer, SEModule, round_channels
 from ppdet_db.registry import BACKBONES
 
 SCALES = (0.35, 0.5, 0.75, 1.0, 1.25)
@@ -47,12 +47,6 @@ BLOCKS = {  # kernel size, expanded channels, output channels, squeeze and excit
     ),
 }
 LAST_CHANNELS = {"large": 960, "small": 576}
-
-
-def round_channels(channels: float) -> int:
-    """The multiple of 8 nearest to `channels`, at least 8, and never under 90 % of it."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 class ResidualUnit(nn.Layer):

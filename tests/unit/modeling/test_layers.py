@@ -3,7 +3,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from ppdet_db.modeling.layers import ConvBNLayer, SEModule, StemBlock, upsample_nearest
+from ppdet_db.modeling.layers import ConvBNLayer, SEModule, StemBlock, round_channels, upsample_nearest
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
@@ -73,3 +73,20 @@ def test_stem_looks_at_a_pixel_and_those_right_of_it_and_below(channel, reduce):
     x = np.random.default_rng(0).random((1, 1, 8, 12), np.float32)
     expected = reduce(x[0, 0, ::2, ::2].reshape(2, 2, 3, 2), axis=(1, 3))
     np.testing.assert_allclose(stem(paddle.to_tensor(x)).numpy()[0, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("channels", "multiple", "rounded", "reason"),
+    [
+        (5.6, 8, 8, "never under 8"),
+        (11.9, 8, 16, "8 is nearest, but under 90 %: one more"),
+        (20, 8, 24, "ties go up"),
+        (28, 8, 32, "ties go up, further on too"),
+        (50, 8, 48, "down, as 48 is over 90 % of 50"),
+        (120, 8, 120, "a multiple stays"),
+        (5.6, 16, 16, "never under 16"),
+        (40, 16, 48, "ties go up"),
+    ],
+)
+def test_channels_are_rounded_to_multiples(channels, multiple, rounded, reason):
+    assert round_channels(channels, multiple) == rounded, reason

@@ -2,7 +2,8 @@ import numpy as np
 import paddle
 import pytest
 
-from ppdet_db.modeling.backbones.resnet_vd import BasicBlock, ResNet_vd
+from ppdet_db.modeling.backbones.resnet import BasicBlock
+from ppdet_db.modeling.backbones.resnet_vd import ResNet_vd
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,7 @@ from ppdet_db.modeling.backbones.resnet_vd import BasicBlock, ResNet_vd
         (50, 16, [256, 512, 1024, 2048], 50),
         (101, 33, [256, 512, 1024, 2048], 101),
         (152, 50, [256, 512, 1024, 2048], 152),
+        (200, 66, [256, 512, 1024, 2048], 200),
     ],
 )
 def test_depth_is_what_the_name_says(layers, blocks, channels, weights):
@@ -27,7 +29,7 @@ def test_depth_is_what_the_name_says(layers, blocks, channels, weights):
 
 def test_strided_shortcut_is_average_pooled_before_its_projection():
     """The D of ResNet-D: with the residual off and an identity projection, the block is relu of the 2x2 means."""
-    block = BasicBlock(1, 1, stride=2, project=True)
+    block = BasicBlock(1, 1, stride=2, project=True, average=True)
     block.eval()
     for parameter in (block.conv1._conv.weight, block.short._conv.weight):
         parameter.set_value(paddle.zeros_like(parameter))
@@ -48,6 +50,12 @@ def test_convolutions_start_normal_and_batch_norms_as_identity():
     norm = net.bb_3_1.conv0._batch_norm
     for value, start in ((norm.weight, 1), (norm.bias, 0), (norm._mean, 0), (norm._variance, 1)):
         assert (value == start).all()
+
+
+def test_deformable_convolutions_of_the_variant_have_two_groups():
+    names = ResNet_vd(dcn_stage=[False, False, False, True]).state_dict()
+    assert {name.split(".")[0] for name in names if "conv_offset" in name} == {"bb_3_0", "bb_3_1", "bb_3_2"}
+    assert names["bb_3_0.conv1._conv.conv_offset.bias"].shape == [2 * 3 * 9]
 
 
 def test_unknown_depth_is_refused():
