@@ -99,10 +99,10 @@ class DilatedReparamBlock(nn.Layer):
     Source: Ding et al., UniRepLKNet, arXiv 2311.15599, section 3.1.
 
     Args:
-        kernel_size: of the large kernel: 5, 7, 9, 11 or 13; the others follow from it.
+        kernel_size: of the large kernel, one of `OTHERS`.
     """
 
-    OTHERS = {  # kernel size and dilation
+    OTHERS = {  # the large kernel's size -> size and dilation of the small ones
         5: ((3, 1), (3, 2)),
         7: ((5, 1), (3, 2), (3, 3)),
         9: ((5, 1), (5, 2), (3, 3), (3, 4)),
@@ -112,8 +112,6 @@ class DilatedReparamBlock(nn.Layer):
 
     def __init__(self, channels: int, kernel_size: int):
         super().__init__()
-        if kernel_size not in self.OTHERS:
-            raise ValueError(f"kernel_size must be one of {', '.join(map(str, self.OTHERS))}, got {kernel_size}")
         self.branches = [("lk_origin", "origin_bn", kernel_size, 1)]
         self.branches += [(f"dil_conv_k{k}_{d}", f"dil_bn_k{k}_{d}", k, d) for k, d in self.OTHERS[kernel_size]]
         for conv, norm, size, dilation in self.branches:

@@ -50,9 +50,3 @@ def test_dilated_branches_look_far_and_are_added():
     expected = padded[:7, :9] + padded[3:10, 2:11] + padded[2:9, 4:]
     y = block(paddle.to_tensor(x[None, None])).numpy()[0, 0]
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-6)
-
-
-def test_large_kernel_of_a_size_without_branches_is_refused():
-    with pytest.raises(ValueError, match="kernel_size") as caught:
-        DilatedReparamBlock(3, 3)
-    assert str(caught.value) == "kernel_size must be one of 5, 7, 9, 11, 13, got 3"
