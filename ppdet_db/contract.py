@@ -55,11 +55,15 @@ KEYS = {
     "aux_maps_p2": Key("float32", "(N, 3, H, W)", "auxiliary maps from p2, training: channels as in `maps`"),
     "aux_maps_p3": Key("float32", "(N, 3, H, W)", "the same from p3"),
     "aux_maps_p4": Key("float32", "(N, 3, H, W)", "the same from p4"),
-    # losses; the parts carry their weights
+    # losses; the parts carry their weights, but for those of auxiliary maps
     "loss": Key("float32", "()", "the one to differentiate"),
     "loss_shrink_maps": Key("float32", "()", "alpha x loss of the shrink map"),
     "loss_threshold_maps": Key("float32", "()", "beta x loss of the threshold map"),
     "loss_binary_maps": Key("float32", "()", "loss of the approximate binary map"),
+    "loss_cbn": Key("float32", "()", "loss of the refined shrink map"),
+    "loss_aux_maps_p2": Key("float32", "()", "whole loss of those maps; aux_weight_p2 of it is in `loss`"),
+    "loss_aux_maps_p3": Key("float32", "()", "the same for p3"),
+    "loss_aux_maps_p4": Key("float32", "()", "the same for p4"),
     # postprocess, one dict a picture
     "points": Key("int32", "(K, 4, 2), or a list of (P, 2)", "texts found, in pixels of the source picture"),
     "scores": Key("float32", "(K,)", "mean shrink probability"),

@@ -51,6 +51,61 @@ class BCELoss(nn.Layer):
         return F.binary_cross_entropy(pred, gt, reduction="none") * mask
 
 
+class FocalLoss(nn.Layer):
+    """Cross-entropy to which pixels that are right already add little; its mean over the mask.
+
+    With p_t the probability given to what the pixel is: -alpha_t (1 - p_t)^gamma log(p_t) (arXiv 1708.02002, eq. 5).
+
+    Args:
+        alpha: weight of text; the background has 1 - alpha.
+        gamma: how little; 0 is cross-entropy.
+        eps: added to the area of the mask; predictions are taken to be this far from 0 and 1 and have no gradient
+            where they are nearer.
+    """
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, eps: float = 1e-6):
+        super().__init__()
+        self.alpha = alpha
+        self.gamma = gamma
+        self.eps = eps
+
+    def forward(self, pred: Tensor, gt: Tensor, mask: Tensor) -> Tensor:
+        pred = pred.clip(self.eps, 1 - self.eps)
+        wrong = pred * (1 - gt) + (1 - pred) * gt
+        weight = self.alpha * gt + (1 - self.alpha) * (1 - gt)
+        loss = weight * wrong**self.gamma * F.binary_cross_entropy(pred, gt, reduction="none")
+        return (loss * mask).sum() / (mask.sum() + self.eps)
+
+
+class DiceFocalLoss(nn.Layer):
+    """Dice for the areas and the focal loss for the single pixels, added up.
+
+    Args:
+        dice_weight: of the dice loss.
+        focal_weight: of the focal loss.
+        focal_alpha: see FocalLoss.
+        focal_gamma: see FocalLoss.
+        eps: of both.
+    """
+
+    def __init__(
+        self,
+        dice_weight: float = 1.0,
+        focal_weight: float = 1.0,
+        focal_alpha: float = 0.25,
+        focal_gamma: float = 2.0,
+        eps: float = 1e-6,
+    ):
+        super().__init__()
+        self.dice_weight = dice_weight
+        self.focal_weight = focal_weight
+        self.dice = DiceLoss(eps)
+        self.focal = FocalLoss(focal_alpha, focal_gamma, eps)
+
+    def forward(self, pred: Tensor, gt: Tensor, mask: Tensor) -> Tensor:
+        return self.dice_weight * self.dice(pred, gt, mask) + self.focal_weight * self.focal(pred, gt, mask)
+
+
 class BalanceLoss(nn.Layer):
     """The loss of a map that is mostly background.
 

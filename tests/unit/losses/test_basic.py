@@ -5,7 +5,7 @@ from math import log
 import paddle
 import pytest
 
-from ppdet_db.losses.basic import BalanceLoss, BCELoss, DiceLoss, MaskL1Loss
+from ppdet_db.losses.basic import BalanceLoss, BCELoss, DiceFocalLoss, DiceLoss, FocalLoss, MaskL1Loss
 
 PRED = [[0.8, 0.2], [0.4, 0.6]]
 TEXT = [[1.0, 0.0], [0.0, 0.0]]  # one text pixel
@@ -83,3 +83,35 @@ def test_balanced_and_without_text_is_0_with_gradient_0(main_loss_type, gt, mask
     loss.backward()
     assert float(loss) == 0, why
     assert float(pred.grad.abs().max()) == 0, why
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "easy", "hard", "why"),
+    [
+        ({"alpha": 0.5, "gamma": 0}, 0.5, 0.5, 0.5, "half of cross-entropy"),
+        ({"alpha": 0.75, "gamma": 0}, 0.75, 0.25, 0.25, "text counts three times as much"),
+        ({"alpha": 0.5, "gamma": 2}, 0.5 * 0.2**2, 0.5 * 0.2**2, 0.5 * 0.4**2, "times the square of what is missing"),
+        ({}, 0.25 * 0.2**2, 0.75 * 0.2**2, 0.75 * 0.4**2, "the defaults of PaddleOCR"),
+    ],
+)
+def test_focal_loss_weighs_the_cross_entropy_of_each_pixel(settings, text, easy, hard, why):
+    loss = FocalLoss(**settings)(*tensors(PRED, TEXT, MASK))
+    assert loss.shape == []
+    assert float(loss) == pytest.approx((text * POSITIVE + easy * EASY + hard * HARD) / 3, rel=1e-5), why
+
+
+def test_focal_loss_of_certain_mistakes_is_finite_and_of_an_empty_mask_0():
+    certain, text, nothing = tensors([[0.0, 1.0]], [[1.0, 0.0]], [[0.0, 0.0]])
+    certain.stop_gradient = False
+    loss = FocalLoss(alpha=0.5, gamma=0, eps=1e-3)(certain, text, paddle.ones([1, 2]))
+    loss.backward()
+    assert float(loss) == pytest.approx(0.5 * -log(1e-3) * 2 / (2 + 1e-3), rel=1e-4)
+    assert certain.grad.tolist() == [[0, 0]]
+    assert float(FocalLoss()(certain, text, nothing)) == 0
+
+
+def test_dice_focal_loss_is_both_with_their_weights():
+    maps = tensors(PRED, TEXT, MASK)
+    dice, focal = float(DiceLoss(eps=0.5)(*maps)), float(FocalLoss(0.3, 1.5, eps=0.5)(*maps))
+    loss = DiceFocalLoss(dice_weight=2, focal_weight=3, focal_alpha=0.3, focal_gamma=1.5, eps=0.5)(*maps)
+    assert float(loss) == pytest.approx(2 * dice + 3 * focal)
