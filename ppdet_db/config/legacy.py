@@ -25,8 +25,8 @@ class Fate:
     silent: tuple[Any, ...] = OFF
 
 
-def _ignore(reason: str) -> Fate:
-    return Fate("ignore", reason)
+def _ignore(reason: str, silent: tuple[Any, ...] = OFF) -> Fate:
+    return Fate("ignore", reason, silent)
 
 
 def _not_yet(what: str) -> Fate:
@@ -91,6 +91,12 @@ FATES: dict[tuple[str, str], Fate] = {
     ("loader", "collate_fn"): _ignore("batches are always put together by key"),
     ("lr", "epochs"): _ignore("follows Global.epoch_num"),
     ("lr", "step_each_epoch"): _ignore("follows from the number of pictures and the batch size"),
+    ("Optimizer", "group_lr"): _ignore("only text recognition has groups of weights with a rate of their own"),
+    ("DecayLearningRate", "end_lr"): _ignore("the rate ends at 0, as in PaddleOCR; Linear has another end", (0, None)),
+    ("DecayLearningRate", "warmup_epoch"): _ignore("has no warm-up, as in PaddleOCR; Linear has one", (0, None)),
+    ("LinearWarmupCosine", "warmup_epoch"): _ignore("the warm-up is warmup_steps long, as in PaddleOCR", (0, None)),
+    ("TwoStepCosine", "T_max1"): _ignore("the first cosine takes 200 epochs, as in PaddleOCR"),
+    ("TwoStepCosine", "T_max2"): _ignore("the second cosine takes epoch_num epochs, as in PaddleOCR"),
     ("ResNet_vd", "disable_se"): _ignore("ResNet_vd has no squeeze-and-excitation blocks"),
     ("DBPostProcess", "det_box_type"): Fate("rename", "box_type"),
     ("", "profiler_options"): _ignore("there is no profiler; the log line has reader and batch seconds"),

@@ -72,12 +72,18 @@ def build_loss(section: Any) -> Callable[[dict, dict], dict]:
     return _checked("Loss", section).build()
 
 
-def build_optimizer(section: Any, *, parameters: list, epochs: int, step_each_epoch: int) -> tuple[Any, Any]:
-    """`Optimizer`: (optimizer, schedule); call `schedule.step()` after each `optimizer.step()`."""
+def build_optimizer(
+    section: Any, *, parameters: dict[str, paddle.Tensor], epochs: int, step_each_epoch: int
+) -> tuple[Any, Any]:
+    """`Optimizer`: (optimizer, schedule); call `schedule.step()` after each `optimizer.step()`.
+
+    `parameters` are `dict(model.named_parameters())`; the optimizer gets those of them that are trained.
+    """
     specs = _checked("Optimizer", section)
     schedule = specs.schedule.build(epochs=epochs, step_each_epoch=step_each_epoch)
     regularizer = specs.regularizer.build() if specs.regularizer else None
-    optimizer = specs.optimizer.build(parameters=parameters, learning_rate=schedule, regularizer=regularizer)
+    trained = {name: parameter for name, parameter in parameters.items() if not parameter.stop_gradient}
+    optimizer = specs.optimizer.build(parameters=trained, learning_rate=schedule, regularizer=regularizer)
     return optimizer, schedule
 
 

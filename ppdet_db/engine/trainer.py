@@ -61,7 +61,7 @@ class Trainer:
         self.loss = build.build_loss(plan.loss)
         self.optimizer, self.schedule = build.build_optimizer(
             plan.optimizer,
-            parameters=self.model.parameters(),
+            parameters=dict(self.model.named_parameters()),
             epochs=options.epoch_num,
             step_each_epoch=self.sampler.batches_per_epoch(),
         )

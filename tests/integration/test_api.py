@@ -94,7 +94,7 @@ def test_loss_optimizer_and_schedule_make_a_step(tiny_sections: dict) -> None:
     model = build_model(tiny_sections["Architecture"])
     optimizer, schedule = build_optimizer(
         {"name": "Momentum", "lr": {"name": "Cosine", "learning_rate": 0.1}},
-        parameters=model.parameters(),
+        parameters=dict(model.named_parameters()),
         epochs=2,
         step_each_epoch=5,
     )
@@ -198,7 +198,7 @@ def test_trainer_from_a_plan_prints_nothing(tiny: Path, capsys: pytest.CaptureFi
 
 
 ARCHITECTURE = {"Backbone": {"name": "ResNet_vd", "layers": 18}, "Neck": {"name": "DBFPN"}, "Head": {"name": "DBHead"}}
-OPTIMIZER = {"parameters": [], "epochs": 1, "step_each_epoch": 1}
+OPTIMIZER = {"parameters": {}, "epochs": 1, "step_each_epoch": 1}
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ OPTIMIZER = {"parameters": [], "epochs": 1, "step_each_epoch": 1}
         (
             lambda: build_loss({"name": "DBLoss", "main_loss_type": "DiceLos"}),
             [
-                "Loss.main_loss_type: must be 'DiceLoss' or 'BCELoss' or 'MaskL1Loss', got 'DiceLos'. "
-                "Did you mean 'DiceLoss'?"
+                "Loss.main_loss_type: must be 'DiceLoss' or 'BCELoss' or 'MaskL1Loss' or 'DiceFocalLoss', "
+                "got 'DiceLos'. Did you mean 'DiceLoss'?"
             ],
         ),
         (lambda: build_loss(None), ["Loss: must be a mapping (key: value), got null"]),

@@ -130,6 +130,30 @@ def test_table_has_every_parameter_with_its_default(page, heading, cls, wired):
     assert written == parameters(cls, wired)
 
 
+OF_EVERY_OPTIMIZER = ("weight_decay", "clip_norm", "clip_norm_global")
+
+
+@pytest.mark.parametrize(
+    ("heading", "registry", "left_out"),
+    [
+        ("## Optimizer and learning rate", registries.OPTIMIZERS, OF_EVERY_OPTIMIZER),
+        ("### Learning rates", registries.SCHEDULES, ()),
+        ("### Regularizers", registries.REGULARIZERS, ()),
+    ],
+)
+def test_table_of_components_has_each_with_its_parameters(heading, registry, left_out):
+    classes = {registry.get(name) for name in registry.names()}
+    expected = [
+        [
+            f"`{cls.__name__}`",
+            ", ".join(f"`{key}: {value}`" for key, value in parameters(cls, (*registry.wired, *left_out)).items()),
+        ]
+        for cls in sorted(classes, key=lambda cls: cls.__name__)
+        if cls.__module__.startswith("ppdet_db.")  # other tests register their own
+    ]
+    assert [row[:2] for row in rows_of("docs/training.md", heading)] == expected
+
+
 # ---- code
 
 

@@ -52,7 +52,7 @@ def test_optimizer_is_wired_to_schedule_and_regularizer() -> None:
         "lr": {"name": "Linear", "learning_rate": 0.5, "end_lr": 0.0, "power": 1.0},
         "regularizer": {"name": "L2", "factor": 0.2},
     }
-    optimizer, schedule = build_optimizer(section, parameters=[parameter], epochs=2, step_each_epoch=5)
+    optimizer, schedule = build_optimizer(section, parameters={"weight": parameter}, epochs=2, step_each_epoch=5)
     (3 * parameter).sum().backward()
     optimizer.step()
     assert parameter.item() == pytest.approx(1 - 0.5 * (3 + 0.2 * 1))

@@ -56,14 +56,14 @@ class TestRoundTrip:
     )
     def test_next_step_is_the_same_bit_for_bit_also_after_another_model_was_built(self, tmp_path, make):
         model = network()
-        optimizer = make(model.parameters())
+        optimizer = make(dict(model.named_parameters()))
         step(model, optimizer, 1)
         checkpoint.save(tmp_path / "latest", model, optimizer)
         step(model, optimizer, 2)
 
         network()  # moves on Paddle's counters, by which it names what an optimizer keeps
         again = network()
-        resumed = make(again.parameters())
+        resumed = make(dict(again.named_parameters()))
         checkpoint.load_weights(again, tmp_path / "latest", strict=True)
         checkpoint.load_optimizer(again, resumed, tmp_path / "latest")
         step(again, resumed, 2)
@@ -73,7 +73,7 @@ class TestRoundTrip:
 
     def test_moments_are_named_by_structure(self, tmp_path):
         model = network()
-        optimizer = Momentum(model.parameters(), learning_rate=0.1)
+        optimizer = Momentum(dict(model.named_parameters()), learning_rate=0.1)
         step(model, optimizer, 1)
 
         checkpoint.save(tmp_path / "latest", model, optimizer)
@@ -332,7 +332,9 @@ class TestDamaged:
         model = network()
         read = {
             MODEL: lambda: checkpoint.load_weights(model, tmp_path / "latest", strict=True),
-            OPTIMIZER: lambda: checkpoint.load_optimizer(model, Adam(model.parameters()), tmp_path / "latest"),
+            OPTIMIZER: lambda: checkpoint.load_optimizer(
+                model, Adam(dict(model.named_parameters())), tmp_path / "latest"
+            ),
             STATE: lambda: checkpoint.load_state(tmp_path / "latest"),
         }
         with pytest.raises(CheckpointError) as error:
@@ -343,7 +345,7 @@ class TestDamaged:
     def test_no_optimizer(self, tmp_path):
         model = saved(tmp_path / "latest")
         with pytest.raises(CheckpointError) as error:
-            checkpoint.load_optimizer(model, Adam(model.parameters()), tmp_path / "latest")
+            checkpoint.load_optimizer(model, Adam(dict(model.named_parameters())), tmp_path / "latest")
         assert str(error.value) == (
             f"{tmp_path}/latest/optimizer.safetensors: not there, so training cannot resume from this checkpoint. "
             "Start from its weights with Global.pretrained_model."
@@ -351,13 +353,13 @@ class TestDamaged:
 
     def test_optimizer_of_another_model(self, tmp_path):
         model = nn.Linear(2, 2)
-        optimizer = Momentum(model.parameters(), learning_rate=0.1)
+        optimizer = Momentum(dict(model.named_parameters()), learning_rate=0.1)
         model(paddle.ones([1, 2])).sum().backward()
         optimizer.step()
         checkpoint.save(tmp_path / "latest", model, optimizer)
         other = network()
         with pytest.raises(CheckpointError) as error:
-            checkpoint.load_optimizer(other, Momentum(other.parameters()), tmp_path / "latest")
+            checkpoint.load_optimizer(other, Momentum(dict(other.named_parameters())), tmp_path / "latest")
         assert str(error.value) == (
             f"{tmp_path}/latest/optimizer.safetensors: holds a moment of 'bias', which the model does not have"
         )
