@@ -24,10 +24,14 @@ ARGUMENTS = {  # of each backbone: the variants that differ in structure, small 
     "PPHGNet_small": [{}],
     "PPHGNetV2_B4": [{}],
     "PPLCNet": [{"scale": 0.35}, {"scale": 1.0}],
+    "PPLCNetV3": [{"scale": 0.35}, {"scale": 0.75, "conv_kxk_num": 1}],
     "PPLCNetV4": [{"model_size": "tiny"}],
+    "RepSVTR_det": [{}],
 }
-UNUSED = {"PPHGNetV2_B4": ["last_conv.weight"]}
-"""Weights of a classifier that published files have."""
+UNUSED = {  # published files have them: the weights of a classifier, and of activations behind strides of 2
+    "PPHGNetV2_B4": ["last_conv.weight"],
+    "PPLCNetV3": [f"blocks{i}.0.dw_conv.act.lab.{name}" for i in (3, 4, 5, 6) for name in ("scale", "bias")],
+}
 OURS = [name for name in BACKBONES.names() if BACKBONES.get(name).__module__.startswith("ppdet_db.")]
 
 
