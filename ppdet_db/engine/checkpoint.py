@@ -2,6 +2,11 @@
 
 It is written beside its place, synced and renamed, so at every moment one whole checkpoint is there: a kill between
 the two renames leaves the old one as `NAME.previous`, which `find` then returns.
+
+`model.safetensors` is what evaluates and predicts. Where training averages its weights, that is the average, and the
+weights that training goes on with lie beside it, in `training.safetensors`.
+
+PaddleOCR's files are read as well, here as one `.pdparams` file with its `.pdopt` and `.states` beside it.
 """
 
 import json
@@ -18,18 +23,31 @@ from safetensors import SafetensorError
 from safetensors.paddle import load_file
 from safetensors.paddle import save as to_bytes
 
+from ppdet_db.engine import download, paddleocr
 from ppdet_db.errors import CheckpointError
 
-MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+MODEL, TRAINING, OPTIMIZER, STATE = (
+    "model.safetensors",
+    "training.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+)
 
 
-def save(folder: str | os.PathLike, model: paddle.nn.Layer, optimizer: Any = None, state: dict | None = None) -> None:
+def save(
+    folder: str | os.PathLike,
+    model: paddle.nn.Layer,
+    optimizer: Any = None,
+    state: dict | None = None,
+    average: paddle.nn.Layer | None = None,
+) -> None:
     """Writes a checkpoint folder, replacing one of that name.
 
     Args:
         optimizer: its moments are stored by structured parameter name (`backbone.conv1.weight/moment1_0`), never by
             Paddle's global counters, which differ as soon as another model was built first.
         state: JSON data; epoch, steps, schedule, random states.
+        average: the same network with averaged weights.
 
     Raises:
         CheckpointError: the folder cannot be written; what was there before is still there.
@@ -39,7 +57,9 @@ def save(folder: str | os.PathLike, model: paddle.nn.Layer, optimizer: Any = Non
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        (fresh / MODEL).write_bytes(to_bytes(_contiguous(model.state_dict())))
+        for name, network in ((MODEL, average or model), (TRAINING, model if average else None)):
+            if network is not None:
+                (fresh / name).write_bytes(to_bytes(_contiguous(network.state_dict())))
         if optimizer is not None:
             moments = _by_structured_name(model, optimizer.state_dict())
             (fresh / OPTIMIZER).write_bytes(to_bytes(_contiguous(moments)))
@@ -58,35 +78,43 @@ def save(folder: str | os.PathLike, model: paddle.nn.Layer, optimizer: Any = Non
 
 
 def find(folder: str | os.PathLike, missing_ok: bool = False) -> Path | None:
-    """The checkpoint of that name: `NAME.previous` if a kill interrupted its replacement. Changes nothing on the disk.
+    """The checkpoint of that name: `NAME.previous` if a kill interrupted its replacement.
+
+    Or PaddleOCR's `.pdparams` file, named whole, by its prefix, or by an address it is downloaded from.
 
     Raises:
-        CheckpointError: there is none, or it is a PaddleOCR file; says what to do.
+        CheckpointError: there is none; says what to do.
     """
-    folder = Path(folder)
+    folder = download.fetch(str(folder)) if download.is_url(folder) else Path(folder)
     for whole in (folder, _previous(folder)):
         if os.path.isfile(whole / MODEL):  # not Path.is_file, which raises where a folder may not be entered
             return whole
+    if os.path.isfile(paddleocr.weights_file(folder)):
+        return paddleocr.weights_file(folder)
     if missing_ok:
         return None
-    if folder.suffix in (".pdparams", ".pdopt") or os.path.exists(f"{folder}.pdparams"):
+    if folder.suffix in (".pdiparams", ".pdmodel", ".json"):
         raise CheckpointError(
-            f"{folder}: PaddleOCR's .pdparams files cannot be read yet. Give the folder of a checkpoint made here, "
-            f"one that holds {MODEL}."
+            f"{folder}: belongs to an exported model, which cannot be trained or evaluated. Give the weights of a "
+            "training: a checkpoint folder or a .pdparams file."
         )
-    reason = f"holds no {MODEL}" if folder.is_dir() else "there is no such folder"
-    raise CheckpointError(f"{folder}: {reason}. A checkpoint is a folder such as output/run/best_accuracy.")
+    reason = f"holds no {MODEL}" if folder.is_dir() else "there is no such folder or file"
+    raise CheckpointError(
+        f"{folder}: {reason}. A checkpoint is a folder such as output/run/best_accuracy, or PaddleOCR's .pdparams file."
+    )
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What of a file went into a model. Names are structured parameter names."""
+    """What of a file went into a model. Names are structured parameter names, `renamed` says how they came about."""
 
     source: str
     loaded: list[str]
     missing: list[str]
     unexpected: list[str]
     unequal_shape: list[str]
+    renamed: str = ""
+    averaged: bool = False
 
     def __str__(self) -> str:
         parts = [
@@ -99,21 +127,28 @@ class LoadReport:
         ):
             if names:
                 parts.append(f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
-        return f"{self.source}: {'; '.join(parts)}"
+        if self.averaged:
+            parts.append("these are the averages (use_ema)")
+        return f"{self.source}: {'; '.join(filter(None, [*parts, self.renamed]))}"
 
 
-def load_weights(model: paddle.nn.Layer, folder: str | os.PathLike, *, strict: bool) -> LoadReport:
-    """Sets the weights of `model` from a checkpoint folder.
+def load_weights(
+    model: paddle.nn.Layer, folder: str | os.PathLike, *, strict: bool, to_train_on: bool = False
+) -> LoadReport:
+    """Sets the weights of `model` from a checkpoint folder or a PaddleOCR file.
 
     Args:
         strict: everything must match, as in resuming and evaluating; else at least one array must (pretrained weights).
+        to_train_on: where the checkpoint has averaged weights, take those that they are averaged from.
 
     Raises:
         CheckpointError: no such checkpoint, a damaged file, or too little matches. The model is unchanged then.
     """
     folder = find(folder)
-    given = _read(folder / MODEL)
     own = model.state_dict()
+    has_average = (folder / TRAINING).is_file()
+    path = folder / (TRAINING if has_average and to_train_on else MODEL)
+    given, renamed = paddleocr.weights(folder, own) if folder.is_file() else (_read(path), "")
     equal = [name for name in own if name in given and given[name].shape == own[name].shape]
     report = LoadReport(
         source=str(folder),
@@ -121,6 +156,8 @@ def load_weights(model: paddle.nn.Layer, folder: str | os.PathLike, *, strict: b
         missing=[name for name in own if name not in given],
         unexpected=[name for name in given if name not in own],
         unequal_shape=[name for name in own if name in given and given[name].shape != own[name].shape],
+        renamed=renamed,
+        averaged=has_average and not to_train_on,
     )
     if not equal:
         raise CheckpointError(f"{report}. Nothing matches: it belongs to another architecture.")
@@ -134,31 +171,49 @@ def load_weights(model: paddle.nn.Layer, folder: str | os.PathLike, *, strict: b
     return report
 
 
-def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.PathLike) -> None:
-    """Sets the optimizer's moments from a checkpoint folder. Raises CheckpointError when another model's are there."""
-    path = find(folder) / OPTIMIZER
+def load_average(folder: str | os.PathLike) -> dict[str, paddle.Tensor]:
+    """The averaged weights of a checkpoint folder, by name."""
+    return _read(find(folder) / MODEL)
+
+
+def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.PathLike) -> tuple[list[str], list[str]]:
+    """Sets the optimizer's moments from a checkpoint. Raises CheckpointError when another model's are there.
+
+    Returns the names of trained parameters for which there are none (they begin at zero), and of those that have some
+    and are not trained (they are left out).
+    """
+    folder = find(folder)
+    path = paddleocr.optimizer_file(folder) if folder.is_file() else folder / OPTIMIZER
     if not path.is_file():
         raise CheckpointError(
             f"{path}: not there, so training cannot resume from this checkpoint. Start from its weights with "
             "Global.pretrained_model."
         )
-    parameters = {name: tensor.name for name, tensor in model.state_dict().items()}
-    state = {}
-    for key, tensor in _read(path).items():
+    parameters = model.state_dict()
+    trained = [name for name, tensor in model.named_parameters() if not tensor.stop_gradient]
+    state, owners = {}, set()
+    moments = paddleocr.moments(folder, model, optimizer) if folder.is_file() else _read(path)
+    for key, tensor in moments.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
             raise CheckpointError(f"{path}: holds a moment of '{name}', which the model does not have")
-        tensor.name = f"{parameters[name]}_{slot}"
-        state[tensor.name] = tensor
+        owners.add(name)
+        if not parameters[name].stop_gradient:
+            tensor.name = f"{parameters[name].name}_{slot}"
+            state[tensor.name] = tensor
     own = optimizer.state_dict()
     if "LR_Scheduler" in own:  # Paddle insists on one; the schedule's owner restores it by itself
         state["LR_Scheduler"] = own["LR_Scheduler"]
     optimizer.set_state_dict(state)
+    return [name for name in trained if name not in owners], sorted(owners.difference(trained))
 
 
 def load_state(folder: str | os.PathLike) -> dict:
-    """The JSON state of a checkpoint folder."""
-    path = find(folder) / STATE
+    """The JSON state of a checkpoint folder; of a PaddleOCR training, what can be known of it."""
+    folder = find(folder)
+    if folder.is_file():
+        return {**paddleocr.state(folder), "random_states": random_states()}
+    path = folder / STATE
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -223,7 +223,8 @@ class TestFind:
         with pytest.raises(CheckpointError) as error:
             checkpoint.find(tmp_path / "run")
         assert str(error.value) == (
-            f"{tmp_path}/run: there is no such folder. A checkpoint is a folder such as output/run/best_accuracy."
+            f"{tmp_path}/run: there is no such folder or file. A checkpoint is a folder such as "
+            "output/run/best_accuracy, or PaddleOCR's .pdparams file."
         )
         assert checkpoint.find(tmp_path / "run", missing_ok=True) is None
 
@@ -232,17 +233,27 @@ class TestFind:
         with pytest.raises(CheckpointError) as error:
             checkpoint.find(tmp_path)
         assert str(error.value) == (
-            f"{tmp_path}: holds no model.safetensors. A checkpoint is a folder such as output/run/best_accuracy."
+            f"{tmp_path}: holds no model.safetensors. A checkpoint is a folder such as output/run/best_accuracy, or "
+            "PaddleOCR's .pdparams file."
         )
 
-    @pytest.mark.parametrize("given", ["best.pdparams", "best"], ids=["file", "PaddleOCR's prefix"])
-    def test_pdparams(self, tmp_path, given):
+    @pytest.mark.parametrize("given", ["best.pdparams", "best", "best.pdopt"])
+    def test_paddleocr_file(self, tmp_path, given):
         (tmp_path / "best.pdparams").write_bytes(b"")
+        assert checkpoint.find(tmp_path / given) == tmp_path / "best.pdparams"
+
+    def test_own_folder_goes_before_a_paddleocr_file_of_that_name(self, tmp_path):
+        (tmp_path / "best.pdparams").write_bytes(b"")
+        saved(tmp_path / "best")
+        assert checkpoint.find(tmp_path / "best") == tmp_path / "best"
+
+    @pytest.mark.parametrize("given", ["inference.pdiparams", "inference.pdmodel", "inference.json"])
+    def test_exported_model(self, tmp_path, given):
         with pytest.raises(CheckpointError) as error:
             checkpoint.find(tmp_path / given)
         assert str(error.value) == (
-            f"{tmp_path / given}: PaddleOCR's .pdparams files cannot be read yet. Give the folder of a checkpoint made "
-            "here, one that holds model.safetensors."
+            f"{tmp_path / given}: belongs to an exported model, which cannot be trained or evaluated. Give the weights "
+            "of a training: a checkpoint folder or a .pdparams file."
         )
 
     @pytest.mark.parametrize("given", [".", "/", ".."])

@@ -1,0 +1,61 @@
+"""Weights that a config names by their address: fetched once, then read from a folder of this machine."""
+
+import os
+import shutil
+import tempfile
+import urllib.request
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit
+
+from ppdet_db.engine.log import logger
+from ppdet_db.errors import CheckpointError
+
+FOLDER_VARIABLE = "PPDET_DB_CACHE"
+SECONDS_WITHOUT_ANSWER = 30
+
+
+SUFFIX = ".pdparams"
+
+
+def is_url(path: str | os.PathLike) -> bool:
+    return str(path).startswith(("http://", "https://"))
+
+
+def cached_file(url: str) -> Path:
+    """Where the file of an address lies or will lie: `~/.cache/ppdet_db/HOST/PATH`, or below $PPDET_DB_CACHE."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or Path.home() / ".cache" / "ppdet_db")
+    parts = urlsplit(url)
+    name = parts.path + (f"?{parts.query}" if parts.query else "")
+    steps = [quote(step, safe="") for step in PurePosixPath(parts.netloc, name.lstrip("/")).parts]
+    return folder.joinpath(*(step for step in steps if step != ".."))
+
+
+def fetch(url: str) -> Path:
+    """The file of an address, downloaded where it is not there yet. A part of a file is never left in its place.
+
+    Raises:
+        CheckpointError: it cannot be downloaded; names the address and where to put the file.
+    """
+    file = cached_file(url)
+    if file.suffix != SUFFIX:
+        raise CheckpointError(f"{url}: is no {SUFFIX} file. Fetch and unpack it, and give the {SUFFIX} file in it.")
+    if file.is_file():
+        return file
+    logger.info("downloading %s to %s", url, file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:  # of one's own: several processes may fetch it
+            part = Path(folder, file.name)
+            with urllib.request.urlopen(url, timeout=SECONDS_WITHOUT_ANSWER) as answer, open(part, "wb") as out:
+                shutil.copyfileobj(answer, out)
+                expected = answer.headers.get("Content-Length")
+            if expected is not None and part.stat().st_size != int(expected):
+                raise OSError(f"{part.stat().st_size} of {expected} bytes came")
+            os.replace(part, file)
+    except (OSError, ValueError) as error:  # OSError: no network, no such file, no room on the disk
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise CheckpointError(
+            f"{url}: cannot be downloaded: {reason}. Fetch it by other means and put it at {file}, or give a file of "
+            "this machine, or null to start without."
+        ) from error
+    return file

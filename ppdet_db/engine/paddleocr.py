@@ -1,0 +1,97 @@
+"""PaddleOCR's checkpoints as `checkpoint.py` wants them: which arrays of `x.pdparams`, `x.pdopt` and `x.states` belong
+to what in a model, an optimizer and a training of ours.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from ppdet_db.engine import pdparams
+from ppdet_db.engine.log import logger
+from ppdet_db.errors import CheckpointError
+
+Tensors = dict[str, paddle.Tensor]
+
+
+def weights_file(path: str | os.PathLike) -> Path:
+    """`x.pdparams` of `x`, as PaddleOCR's configs write it, of `x.pdopt` and of itself."""
+    return Path(_prefix(path) + pdparams.WEIGHTS)
+
+
+def optimizer_file(path: str | os.PathLike) -> Path:
+    return Path(_prefix(path) + pdparams.OPTIMIZER)
+
+
+def weights(file: Path, own: Tensors) -> tuple[Tensors, str]:
+    """(name -> array, how the names were changed) of the network in the file that fits `own` best.
+
+    A distillation saves several networks, each under a name (`Student.backbone.conv1...`); a training on ImageNet
+    saves a backbone alone (`conv1...`) and its classifier.
+    """
+    given = {name: paddle.to_tensor(value) for name, value in pdparams.read_weights(file).items()}
+    networks = sorted({name.partition(".")[0] for name in given if "." in name})
+    readings = [(given, "")]
+    for network in networks:
+        inner = {name.removeprefix(f"{network}."): given[name] for name in given if name.startswith(f"{network}.")}
+        others = ", ".join(other for other in networks if other != network)
+        readings.append((inner, f"'{network}.' stripped{f'; {others} left aside' if others else ''}"))
+    readings.append(({f"backbone.{name}": value for name, value in given.items()}, "'backbone.' put before each name"))
+
+    def fitting(reading: tuple[Tensors, str]) -> int:
+        return sum(name in own and own[name].shape == value.shape for name, value in reading[0].items())
+
+    return max(readings, key=fitting)
+
+
+def moments(file: Path, model: paddle.nn.Layer, optimizer: Any) -> Tensors:
+    """`backbone.conv1.weight/moment1_0` -> array, all of them of a shape that fits.
+
+    Raises:
+        CheckpointError: the optimizer's file is of another optimizer or network, or cannot be told apart.
+    """
+    given, _ = pdparams.read_optimizer(_prefix(file))
+    trained = {name: list(value.shape) for name, value in model.named_parameters() if not value.stop_gradient}
+    slots = {getattr(optimizer, attribute) for attribute in dir(optimizer) if attribute.endswith("_acc_str")}
+    for (name, slot), value in given.items():
+        if slot.rpartition("_")[0] not in slots:
+            raise _unfit(file, f"'{slot}' is nothing that {type(optimizer).__name__} keeps")
+        if value.size != 1 and list(value.shape) != trained.get(name, list(value.shape)):
+            raise _unfit(file, f"'{slot}' of {name} is {list(value.shape)}, the weight {trained[name]}")
+    missing = sorted(set(trained) - {name for name, _ in given})
+    if missing:
+        raise _unfit(file, f"it has nothing of {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}")
+    return {f"{name}/{slot}": paddle.to_tensor(value) for (name, slot), value in given.items()}
+
+
+def state(file: Path) -> dict[str, Any]:
+    """What a trainer restores. As in PaddleOCR, training goes on with the epoch after the one it was saved in."""
+    states = pdparams.read_states(_prefix(file))
+    _, schedule_step = pdparams.read_optimizer(_prefix(file))
+    epoch, best = states.get("epoch", 0), states.get("best_model_dict", {}).get("hmean")
+    step = states.get("global_step", schedule_step or 0)
+    logger.info(
+        "%s: saved by PaddleOCR %s%s", file,
+        f"in epoch {epoch}" if states else f"without {pdparams.STATES}, so epochs are counted from 1 again",
+        f"; its best hmean is {best:.4f}" if isinstance(best, float) else "",
+    )  # fmt: skip
+    return {
+        "epoch": epoch,
+        "batch_in_epoch": 0,
+        "global_step": step,
+        "evaluated_at": -1,
+        "best": {},
+        "schedule": {"last_epoch": step if schedule_step is None else schedule_step},
+    }
+
+
+def _prefix(path: str | os.PathLike) -> str:
+    return str(path).removesuffix(pdparams.WEIGHTS).removesuffix(pdparams.OPTIMIZER)
+
+
+def _unfit(file: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{optimizer_file(file)}: does not fit this training: {reason}. Use the Architecture and Optimizer that it was "
+        "saved with, or start from its weights with Global.pretrained_model."
+    )
