@@ -64,6 +64,9 @@ class DetModel(nn.Layer):
         fused = self.neck(features)
         promised = [[1, self.neck.out_channels, height // 4, width // 4]]
         require_shapes(neck, "a dict with 'fused' at stride 4", entry(fused, "fused"), promised)
+        aux_in_channels = getattr(self.head, "aux_in_channels", 0)
+        if aux_in_channels:  # evaluation has no auxiliary maps, so the head cannot be asked
+            require_levels(head, neck, aux_in_channels, fused, promised[0][2:])
 
         maps = self.head(fused)
         require_shapes(head, "a dict with 'maps' at full size", entry(maps, "maps"), [[1, 1, height, width]])
@@ -85,6 +88,24 @@ def require_shapes(spec: Spec, what: str, tensors: object, promised: list[list[i
     shapes = [list(t.shape) for t in tensors]
     if shapes != promised:
         raise ConfigError(f"{name_of(spec)} must return {what}, here of shape {promised}; it returned {shapes}")
+
+
+def require_levels(head: Spec, neck: Spec, channels: int, outputs: dict, finest: list[int]) -> None:
+    """The neck gives what the head makes auxiliary maps of: `p2`, `p3`, `p4`, so many channels, from the finest on."""
+    keys = ("p2", "p3", "p4")
+    if not set(keys) <= set(outputs):
+        raise ConfigError(
+            f"{name_of(head)} makes auxiliary maps (aux_in_channels) of the neck's 'p2', 'p3' and 'p4', which "
+            f"{neck.cls.__name__} does not give; RepLKFPN and RepLKPAN do"
+        )
+    height, width = finest
+    found = outputs["p2"].shape[1]
+    promised = [[1, found, height // scale, width // scale] for scale in (1, 2, 4)]
+    require_shapes(neck, "'p2', 'p3', 'p4' at strides 4, 8, 16", [outputs[key] for key in keys], promised)
+    if found != channels:
+        raise ConfigError(
+            f"{name_of(head)}: aux_in_channels must be {found}, the channels of 'p2', 'p3' and 'p4', got {channels}"
+        )
 
 
 def entry(outputs: object, key: str) -> object:

@@ -51,6 +51,22 @@ class Head(nn.Layer):
         return {"maps": nn.functional.interpolate(features["fused"][:, :1], scale_factor=self.scale)}
 
 
+class Levels(nn.Layer):
+    """A neck with levels for auxiliary maps."""
+
+    def __init__(self, in_channels: list[int], count: int = 3, channels: int = 8, strides: tuple = (4, 8, 16)):
+        super().__init__()
+        self.out_channels = in_channels[0]
+        self.conv = nn.Conv2D(in_channels[0], channels, 1)
+        self.count = count
+        self.strides = strides
+
+    def forward(self, features: list[paddle.Tensor]) -> dict:
+        p2 = self.conv(features[0])
+        levels = {f"p{i}": nn.functional.avg_pool2d(p2, s // 4, s // 4) for i, s in enumerate(self.strides, 2)}
+        return {"fused": features[0], **dict(list(levels.items())[: self.count])}
+
+
 def test_channels_are_wired_and_keys_prefixed():
     paddle.seed(0)
     model = DetModel(BACKBONE, NECK, HEAD)
@@ -140,4 +156,40 @@ def test_part_that_breaks_the_contract_is_named(specs, message):
     DetModel(**good)
     with pytest.raises(ConfigError) as caught:
         DetModel(**{**good, **specs})
+    assert str(caught.value) == message
+
+
+def test_head_gets_the_levels_for_its_auxiliary_maps():
+    paddle.seed(0)
+    model = DetModel(BACKBONE, Spec(Levels), Spec(DBHead, {"aux_in_channels": 8}))
+    outputs = model(paddle.rand([2, 3, 64, 96]))
+    assert set(outputs) == {"maps", "aux_maps_p2", "aux_maps_p3", "aux_maps_p4"}
+    assert all(value.shape == [2, 3, 64, 96] for value in outputs.values())
+    assert len({value.mean().item() for value in outputs.values()}) == 4
+    model.eval()
+    assert list(model(paddle.rand([2, 3, 64, 96]))) == ["maps"]
+
+
+AUX = "makes auxiliary maps (aux_in_channels) of the neck's 'p2', 'p3' and 'p4', which"
+
+
+@pytest.mark.parametrize(
+    ("neck", "message"),
+    [
+        (NECK, f"a.yml:9: Head: DBHead {AUX} DBFPN does not give; RepLKFPN and RepLKPAN do"),
+        (Spec(Levels, {"count": 2}), f"a.yml:9: Head: DBHead {AUX} Levels does not give; RepLKFPN and RepLKPAN do"),
+        (
+            Spec(Levels, {"channels": 12}),
+            "a.yml:9: Head: DBHead: aux_in_channels must be 12, the channels of 'p2', 'p3' and 'p4', got 8",
+        ),
+        (
+            Spec(Levels, {"strides": (4, 8, 8)}),
+            "Levels must return 'p2', 'p3', 'p4' at strides 4, 8, 16, here of shape "
+            "[[1, 8, 8, 16], [1, 8, 4, 8], [1, 8, 2, 4]]; it returned [[1, 8, 8, 16], [1, 8, 4, 8], [1, 8, 4, 8]]",
+        ),
+    ],
+)
+def test_neck_without_the_levels_for_auxiliary_maps_is_refused(neck, message):
+    with pytest.raises(ConfigError) as caught:
+        DetModel(BACKBONE, neck, Spec(DBHead, {"aux_in_channels": 8}, "a.yml:9: Head"))
     assert str(caught.value) == message
