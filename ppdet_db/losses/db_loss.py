@@ -22,9 +22,9 @@ class DBLoss(nn.Layer):
     effect. L_t is the mean of |prediction - label| inside the grown texts. L_b is the dice loss. With `DiceFocalLoss`
     both L_s and L_b are that, and nothing is balanced.
 
-    A head may give more maps. The refined shrink map of `PFHeadLocal` adds L_s of it, without alpha. Auxiliary maps
-    (PP-OCRv6) add the whole loss of each, times its `aux_weight`; what is reported of them is before that weight, as in
-    PaddleOCR's log.
+    A head may give more maps. `PFHeadLocal` gives its binary map again, as cbn_maps: it adds L_s of that, without
+    alpha. Auxiliary maps (PP-OCRv6) add the whole loss of each, times its `aux_weight`; what is reported of them is
+    before that weight, as in PaddleOCR's log.
 
     A balanced batch without text gives exactly 1, all of it from the binary map, with a gradient of 0: a picture
     without text teaches something only beside one with text, but for the focal part of `DiceFocalLoss`. The maps are
@@ -97,8 +97,8 @@ class DBLoss(nn.Layer):
             gt = {key: batch[key].astype("float32") for key in self.needs}
             parts = self._parts(preds["maps"], gt)
             if "cbn_maps" in preds:
-                refined = preds["cbn_maps"].astype("float32").squeeze(1)
-                parts["loss_cbn"] = self.shrink_loss(refined, gt["shrink_map"], gt["shrink_mask"])
+                again = preds["cbn_maps"].astype("float32").squeeze(1)
+                parts["loss_cbn"] = self.shrink_loss(again, gt["shrink_map"], gt["shrink_mask"])
             losses = {"loss": sum(parts.values()), **parts}
             for key, weight in self.aux_weights.items():
                 if weight and key in preds:

@@ -159,14 +159,14 @@ def further(maps, batch, preds, **settings):
 
 
 @pytest.mark.parametrize(("main_loss_type", "loss"), [("DiceLoss", DiceLoss()), ("BCELoss", BCELoss())])
-def test_refined_map_adds_its_loss_without_alpha(main_loss_type, loss):
+def test_further_map_of_pfheadlocal_adds_its_loss_without_alpha(main_loss_type, loss):
     maps, batch = random_case()
-    refined = random_case(seed=1)[0][:, :1]
+    cbn_maps = random_case(seed=1)[0][:, :1]
     settings = {"main_loss_type": main_loss_type, "balance_loss": False}
     without, _ = further(maps, batch, {}, **settings)
-    losses, gradients = further(maps, batch, {"distance_maps": maps[:, :1], "cbn_maps": refined}, **settings)
+    losses, gradients = further(maps, batch, {"distance_maps": maps[:, :1], "cbn_maps": cbn_maps}, **settings)
     gt = [paddle.to_tensor(batch[key]) for key in ("shrink_map", "shrink_mask")]
-    expected = loss(paddle.to_tensor(refined[:, 0]), *gt)
+    expected = loss(paddle.to_tensor(cbn_maps[:, 0]), *gt)
     expected = float(expected if expected.ndim == 0 else expected.sum() / gt[1].sum())
     assert losses["loss_cbn"] == pytest.approx(expected, rel=1e-5)
     assert losses["loss"] == pytest.approx(without["loss"] + expected, rel=1e-5)
