@@ -14,6 +14,8 @@ for module in pkgutil.iter_modules(necks.__path__, necks.__name__ + "."):
 
 ARGUMENTS = {  # of each neck: the variants that differ in structure
     "DBFPN": [{}, {"use_asf": True}],
+    "RepLKFPN": [{"dilated_kernel_size": 5}, {"shortcut": False, "intracl": True}],
+    "LKPAN": [{"intracl": True}, {"mode": "lite"}],
     "RSEFPN": [{}, {"shortcut": False, "intracl": True}],
 }
 CHANNELS = [8, 12, 16, 20]
