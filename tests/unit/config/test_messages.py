@@ -89,6 +89,15 @@ PROBLEMS = [
         ["b.yml:8: Architecture.Backbone.layers: must be an integer, got true"],
     ),
     (
+        "what any backbone of PaddleOCR may have and none has here",
+        "layers: 18",
+        "layers: 18, pretrained: true, out_indices: [1, 2, 3]",
+        [
+            "b.yml:8: Architecture.Backbone.pretrained: weights to start from are Global.pretrained_model. Remove it",
+            "b.yml:8: Architecture.Backbone.out_indices: the necks take all four features. Remove it",
+        ],
+    ),
+    (
         "null for a number",
         "box_thresh: 0.6",
         "box_thresh:",
@@ -258,6 +267,12 @@ NOTES = [
         "print_batch_step: 5",
         "load_static_weights: true",
         ["b.yml:3: Global.load_static_weights: ignored: nothing reads it"],
+    ),
+    (
+        "what a backbone is anyway, or need not know",
+        "layers: 18",
+        "layers: 18, pretrained: false, out_indices: [0, 1, 2, 3], use_ssld: true",
+        ["b.yml:8: Architecture.Backbone.use_ssld: ignored: only chose which pretrained weights to download"],
     ),
     (
         "a name that PaddleOCR files have wrong",
