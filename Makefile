@@ -1,11 +1,12 @@
-# make demo: set up, train on drawn scenes, evaluate, draw pictures.  make test: all quick tests.  make quality: linters.
+# make demo: set up, train on drawn scenes, evaluate, draw pictures.  make test: all quick tests.
+# make test-all: those and the slow ones.  make quality: linters.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo_output
 DEMO_CONFIG := configs/det/det_mv3_db_synthetic.yml
 ALL_KINDS := Eval.dataset.kinds=[horizontal,rotated,perspective,curved]
 
-.PHONY: demo test quality clean
+.PHONY: demo test test-all quality clean
 .DELETE_ON_ERROR:
 
 .venv/installed: requirements.txt setup.py
@@ -28,6 +29,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 quality: .venv/installed
 	$(BIN)/ruff check .

@@ -59,13 +59,13 @@ Eval:
 
 
 @pytest.fixture(scope="session")
-def make_data() -> Callable[[Path, str], None]:
-    """`make_data(folder, label_file)`: `folder/0.jpg` ... `5.jpg`, 96 x 64, two bars as texts each, and labels."""
+def make_data() -> Callable[..., None]:
+    """`make_data(folder)`: `folder/0.jpg` ... `5.jpg`, 96 x 64, two bars as texts each, and `labels.txt`."""
 
-    def make(folder: Path, label_file: str = "labels.txt") -> None:
+    def make(folder: Path, label_file: str = "labels.txt", pictures: int = 6) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         lines = []
-        for i in range(6):
+        for i in range(pictures):
             picture = np.full((64, 96, 3), 200, np.uint8)
             texts = []
             for top, word in ((8, "one"), (38, "two")):
