@@ -1,4 +1,4 @@
-"""Polygons: size, order of corners, offsetting (shrink and unclip), min-area quad, overlap.
+"""Polygons: size, order of corners, offsetting (shrink and unclip), min-area quad, overlap, clipping.
 
 A polygon is an array (P, 2) of (x, y) in pixels, in either orientation, closed by itself; vertices may repeat.
 One that crosses itself is filled by the even-odd rule, as `cv2.fillPoly` does: the two wings of a bow-tie are in.
@@ -97,6 +97,22 @@ def polygon_iou(a: ArrayLike, b: ArrayLike) -> float:
         return 0.0
     common = float(shapely.area(shapely.intersection(region_a, region_b)))
     return common / float(shapely.area(region_a) + shapely.area(region_b) - common)
+
+
+def clip_polygon(poly: ArrayLike, low: ArrayLike, high: ArrayLike) -> list[np.ndarray]:
+    """The parts of a polygon that lie in the rectangle from corner `low` to corner `high`, both (x, y).
+
+    Returns:
+        Outlines (P, 2) float64: several when the rectangle cuts the polygon into parts, none when the two only touch.
+        Their points begin anywhere and run in either orientation.
+    """
+    region = _region(poly)
+    if region is None:
+        return []
+    parts = shapely.get_parts(
+        shapely.get_parts(shapely.intersection(region, shapely.box(*low, *high)))
+    )  # may be nested
+    return [shapely.get_coordinates(shapely.get_exterior_ring(part))[:-1] for part in parts if part.area > 0]
 
 
 def _edges(poly: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,13 @@ from ppdet_db.contract import IDENTITY_KEYS
 from ppdet_db.registry import TRANSFORMS, Spec
 
 DATASET_GIVES = ("img_path", "line", "index", "epoch", "rng", "image", "label", "ext_data")
-CROPS = ("EastRandomCropData", "RandomCrop")
 STRIDE = 32
+SIZERS = ("EastRandomCropData", "Pad", "RandomCrop", "RandomCropImgMask", "Resize")
+"""The transforms after which the picture has a size that the config tells."""
+MOVERS = ("CopyPaste", "EastRandomCropData", "IaaAugment", "Pad", "RandomCrop", "RandomPerspective", "Resize")
+"""The transforms that change what is where on the picture, and leave label maps and `shape` as they are."""
+NAMED_KEYS = {"KeepKeys": ("keep_keys",), "RandomCropImgMask": ("main_key", "crop_keys")}
+"""The transforms that read keys which the config names, and the parameters that name them."""
 LABEL_MAPS = {"shrink_map", "threshold_map"}
 PICTURE_STEPS = {
     "DecodeImage": "the picture stays an encoded file",
@@ -32,10 +37,11 @@ def check(report: Report) -> None:
         if keys is not None:
             readers_find_their_keys(report, section, steps, keys, [report.specs.get(path) for path in readers])
         picture_takes_its_form(report, section, steps)
-        crop_size_fits_the_network(report, steps)
+        picture_size_fits_the_network(report, steps)
         maps_agree_on_shrink_ratio(report, steps)
         shrink_map_comes_first(report, steps)
         no_label_map_after_resize(report, steps)
+        picture_stays_where_its_labels_are(report, steps)
 
 
 def keys_reach_every_transform(report: Report, section: str, steps: list[Spec]) -> set[str] | None:
@@ -43,9 +49,10 @@ def keys_reach_every_transform(report: Report, section: str, steps: list[Spec]) 
     dataset = report.specs.get((section, "dataset"))
     keys: set[str] | None = set(getattr(dataset.cls, "gives", DATASET_GIVES) if dataset else DATASET_GIVES)
     for step in steps:
-        if _is(step, "KeepKeys") and "keep_keys" not in step.kwargs:
+        named = [_argument(step, name) for name in NAMED_KEYS.get(getattr(step.cls, "__name__", ""), ())]
+        if inspect.Parameter.empty in named:
             return None  # missing or of a wrong type, which is reported
-        needs = step.kwargs["keep_keys"] if _is(step, "KeepKeys") else getattr(step.cls, "needs", ())
+        needs = list(dict.fromkeys([*getattr(step.cls, "needs", ()), *_flat(named)]))
         missing = [key for key in needs if keys is not None and key not in keys]
         if missing:
             report.problem(step.path, f"needs {_quoted(missing)}, which nothing before it gives{_who_gives(missing)}")
@@ -82,12 +89,16 @@ def picture_takes_its_form(report: Report, section: str, steps: list[Spec]) -> N
             report.note((section, "dataset", "transforms"), text)
 
 
-def crop_size_fits_the_network(report: Report, steps: list[Spec]) -> None:
-    """A crop's sides are whole multiples of the coarsest stride."""
-    for step in steps:
-        size = _argument(step, "size") if _is(step, *CROPS) else None
-        if isinstance(size, list | tuple) and any(side % STRIDE for side in size):
-            report.problem((*step.path, "size"), f"must be divisible by {STRIDE}, got {list(size)}")
+def picture_size_fits_the_network(report: Report, steps: list[Spec]) -> None:
+    """Where the config tells the final size of the picture, its sides are whole multiples of the coarsest stride."""
+    last = next((step for step in reversed(steps) if _is(step, *SIZERS)), None)
+    if last is None:
+        return
+    name = "size_div" if _is(last, "Pad") and _argument(last, "size") is None else "size"
+    value = _argument(last, name)
+    if any(isinstance(side, int) and side % STRIDE for side in _flat([value])):
+        shown = list(value) if isinstance(value, tuple) else value
+        report.problem((*last.path, name), f"must be divisible by {STRIDE}, got {shown}")
 
 
 def maps_agree_on_shrink_ratio(report: Report, steps: list[Spec]) -> None:
@@ -117,6 +128,18 @@ def no_label_map_after_resize(report: Report, steps: list[Spec]) -> None:
             report.problem(step.path, f"{text}. Remove one of the two")
 
 
+def picture_stays_where_its_labels_are(report: Report, steps: list[Spec]) -> None:
+    """Label maps, and the scale that DetResizeForTest writes down, do not follow the picture."""
+    reason = None
+    for step in steps:
+        if reason and _is(step, *MOVERS):
+            report.problem(step.path, f"changes the picture {reason}. Put it before")
+        if _is(step, "DetResizeForTest"):
+            reason = "after DetResizeForTest, so that what is found would come back to other places"
+        elif LABEL_MAPS & set(getattr(step.cls, "gives", ())):
+            reason = f"after {step.cls.__name__}, whose map would no longer fit"
+
+
 def _steps(report: Report, section: str) -> list[Spec] | None:
     """The transforms of a reader; None where some are not known, since the rules need them all."""
     data: Any = report.config.data
@@ -139,6 +162,11 @@ def _argument(step: Spec, name: str) -> Any:
     """The configured value, else the constructor's default."""
     parameter = inspect.signature(step.cls).parameters.get(name)
     return step.kwargs.get(name, parameter.default if parameter else None)
+
+
+def _flat(values: Iterable[Any]) -> list[Any]:
+    """The values, lists among them opened."""
+    return [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _quoted(keys: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ppdet_db.geometry import (
+    clip_polygon,
     is_valid,
     min_area_quad,
     offset_distance,
@@ -195,3 +196,28 @@ def test_is_valid(poly, expected, reason):
 def test_overlap(a, b, iou, reason):
     assert polygon_iou(a, b) == pytest.approx(iou), reason
     assert polygon_iou(b, a) == pytest.approx(iou), reason
+
+
+@pytest.mark.parametrize(
+    ("poly", "low", "high", "areas", "reason"),
+    [
+        (BOX, (0, 0), (50, 50), [150], "inside"),
+        (BOX, (15, 0), (50, 50), [100], "10 of 15 px of its width"),
+        (BOX[::-1], (15, 0), (50, 15), [50], "the other orientation, a corner"),
+        (BOX, (12, 12), (20, 18), [48], "it holds the rectangle"),
+        (BOX, (25, 0), (50, 50), [], "they touch along a side"),
+        (BOX, (30, 0), (50, 50), [], "outside"),
+        (DUMBBELL, (0, 0), (60, 6), [120, 120], "the bar is cut off: two parts"),
+        ([(0, 0), (30, 0), (15, 30)], (0, 0), (30, 15), [337.5], "a triangle without its tip, a trapezium"),
+        (BOW_TIE, (0, 0), (10, 5), [12.5, 12.5], "even-odd: the upper halves of the two side wings"),
+        ([(5, 5)] * 4, (0, 0), (10, 10), [], "a dot"),
+        ([(0, 5), (20, 5), (20, 5), (20, 5)], (0, 0), (10, 10), [], "a line"),
+    ],
+)
+def test_clip_polygon(poly, low, high, areas, reason):
+    parts = clip_polygon(poly, low, high)
+    assert sorted(polygon_area(part) for part in parts) == pytest.approx(sorted(areas)), reason
+    for part in parts:
+        assert part.dtype == np.float64
+        assert np.all((part >= low) & (part <= high)), reason
+        assert len({tuple(point) for point in part.tolist()}) == len(part), "closed by itself"

@@ -25,8 +25,9 @@ class MakeBorderMap:
         shrink_ratio: r in the formula, in (0, 1); the same as in MakeShrinkMap.
         thresh_min: value far from every outline.
         thresh_max: value on an outline.
-        total_epoch: if set, r grows by 0.2 * epoch / total_epoch until that epoch, then stays. (PaddleOCR's own
-            releases leave the ratio at its start, because the epoch does not reach them there.)
+        total_epoch: if set, r grows by 0.2 * epoch / total_epoch, epochs counted from 0. A longer training keeps the
+            ratio of epoch total_epoch - 1. (PaddleOCR's own releases leave the ratio at its start, because the epoch
+            does not reach them there.)
     """
 
     needs = ("image", "polys", "ignore_tags")

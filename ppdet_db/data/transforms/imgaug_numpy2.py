@@ -5,10 +5,14 @@
   of NumPy's namespace that has the name.
 
 So after the import `numpy` itself is what it was before.
+
+And one defect is mended: `Affine` with `fit_output` makes room for points and for pixels in two ways that differ by up
+to a pixel.
 """
 
 import functools
 import types
+from typing import Any
 
 import numpy as np
 
@@ -36,4 +40,12 @@ def import_imgaug() -> types.ModuleType:
         namespace = types.ModuleType("numpy")
         namespace.__dict__.update(vars(np), complex=complex)
         imgaug.parameters.np = namespace
+    imgaug.augmenters.geometric._AffineSamplingResult.to_matrix_cba = matrix_for_points
     return imgaug
+
+
+def matrix_for_points(samples: Any, idx: int, arr_shape: tuple, fit_output: bool) -> tuple[Any, tuple]:
+    """The matrix by which the pixels move, for points that are counted from the corner of the first pixel."""
+    matrix, shape = samples.to_matrix(idx, arr_shape, arr_shape, fit_output)
+    to_centre = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+    return type(matrix)(matrix=np.linalg.inv(to_centre) @ matrix.params @ to_centre), shape

@@ -24,18 +24,19 @@ def check_ratio(shrink_ratio: float, total_epoch: int | None) -> None:
     """Raises ValueError for a ratio that is, or grows, out of (0, 1)."""
     if not 0 < shrink_ratio < 1:
         raise ValueError(f"shrink_ratio must be in (0, 1), got {shrink_ratio}")
-    if total_epoch is not None:
-        if total_epoch < 1:
-            raise ValueError(f"total_epoch must be at least 1, got {total_epoch}")
-        if shrink_ratio + 0.2 >= 1:
-            raise ValueError(f"shrink_ratio must be below 0.8 when total_epoch raises it by 0.2, got {shrink_ratio}")
+    if total_epoch is not None and total_epoch < 1:
+        raise ValueError(f"total_epoch must be at least 1, got {total_epoch}")
+    last = ratio_at(shrink_ratio, total_epoch or 0, total_epoch)
+    if last >= 1:
+        raise ValueError(f"shrink_ratio must stay below 1, got {shrink_ratio}, which total_epoch raises to {last:.4g}")
 
 
 def ratio_at(shrink_ratio: float, epoch: int, total_epoch: int | None) -> float:
-    """The ratio in an epoch: it grows by 0.2 until `total_epoch` and then stays, or is constant without one."""
+    """The ratio in a 0-based epoch: it grows up to the last of `total_epoch` epochs and then stays there, just below
+    `shrink_ratio` + 0.2; without `total_epoch` it is constant."""
     if total_epoch is None:
         return shrink_ratio
-    return shrink_ratio + 0.2 * min(epoch, total_epoch) / total_epoch
+    return shrink_ratio + 0.2 * min(epoch, total_epoch - 1) / total_epoch
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Bringing a picture to a size that the network takes, in evaluation and prediction."""
+"""Bringing a picture to a size that the network takes."""
 
 import math
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS
 
 STRIDE = 32
@@ -110,3 +111,64 @@ class DetResizeForTest:
 
 def round_up(length: int, stride: int) -> int:
     return max(math.ceil(length / stride), 1) * stride
+
+
+@TRANSFORMS.register
+class Resize:
+    """Stretches the picture to a fixed size, and the polygons with it: a pixel's centre x goes to (x + 0.5) s - 0.5.
+
+    (PaddleOCR multiplies by s alone, which moves labels by (s - 1) / 2 pixels.)
+
+    Reads:  image (H, W, 3); polys (K, P, 2), pixels
+    Writes: image (size[0], size[1], 3); polys
+
+    Args:
+        size: [h, w] of the result.
+    """
+
+    needs = ("image", "polys")
+    gives = ("image", "polys")
+
+    def __init__(self, size: tuple[int, int] = (640, 640)):
+        if len(size) != 2 or min(size) <= 0:
+            raise ValueError(f"size must be [height, width] in pixels, got {list(size)}")
+        self.size = tuple(size)
+
+    def __call__(self, sample: dict) -> dict:
+        h, w = self.size
+        scale = np.array([w / sample["image"].shape[1], h / sample["image"].shape[0]])
+        polys = (sample["polys"] + 0.5) * scale - 0.5
+        return {**sample, "image": cv2.resize(sample["image"], (w, h)), "polys": polys.astype(np.float32)}
+
+
+@TRANSFORMS.register
+class Pad:
+    """Adds zeros at the right and bottom, so polygons keep their places.
+
+    Reads:  image (H, W, 3)
+    Writes: image (h, w, 3), same dtype
+
+    Args:
+        size: the height and width of the result, or [h, w]; a picture that is larger is an error.
+        size_div: without `size`: both sides grow to the next multiple of this.
+    """
+
+    needs = ("image",)
+    gives = ("image",)
+
+    def __init__(self, size: int | tuple[int, int] | None = None, size_div: int = 32):
+        if isinstance(size, int):
+            size = (size, size)
+        if size is not None and (len(size) != 2 or min(size) <= 0):
+            raise ValueError(f"size must be [height, width] in pixels, got {list(size)}")
+        if size_div <= 0:
+            raise ValueError(f"size_div must be positive, got {size_div}")
+        self.size = size
+        self.size_div = size_div
+
+    def __call__(self, sample: dict) -> dict:
+        shape = sample["image"].shape
+        h, w = self.size or (round_up(side, self.size_div) for side in shape[:2])
+        if shape[0] > h or shape[1] > w:
+            raise SampleError(f"Pad to size [{h}, {w}] got a larger picture, [{shape[0]}, {shape[1]}]")
+        return {**sample, "image": np.pad(sample["image"], [(0, h - shape[0]), (0, w - shape[1]), (0, 0)])}

@@ -98,6 +98,21 @@ class EastRandomCropData:
     def __init__(self, size: list[int] = (640, 640), max_tries: int = 10): ...
 
 
+class RandomCrop(EastRandomCropData): ...
+
+
+class RandomCropImgMask:
+    needs = gives = ("image", "polys")
+
+    def __init__(self, size: list[int], main_key: str, crop_keys: list[str]): ...
+
+
+class Pad:
+    needs = gives = ("image",)
+
+    def __init__(self, size: int | list[int] | None = None, size_div: int = 32): ...
+
+
 class MakeBorderMap:
     needs, gives = ("image", "polys", "ignore_tags"), ("threshold_map", "threshold_mask")
 
@@ -165,6 +180,9 @@ FAKES = {
         DecodeImage,
         DetLabelEncode,
         EastRandomCropData,
+        RandomCrop,
+        RandomCropImgMask,
+        Pad,
         MakeBorderMap,
         MakeShrinkMap,
         DetResizeForTest,

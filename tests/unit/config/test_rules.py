@@ -160,6 +160,56 @@ def test_a_crop_that_the_network_cannot_halve(folder: Path, base: str, size: str
     ]
 
 
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        ("RandomCrop: {size: [640, 620]}", "RandomCrop.size: must be divisible by 32, got [640, 620]"),
+        ("Pad: {size: 700}", "Pad.size: must be divisible by 32, got 700"),
+        ("Pad: {size: [640, 650]}", "Pad.size: must be divisible by 32, got [640, 650]"),
+        ("Pad: {size_div: 48}", "Pad.size_div: must be divisible by 32, got 48"),
+    ],
+)
+def test_other_sizes_that_the_network_cannot_halve(folder: Path, base: str, steps: str, problem: str) -> None:
+    text = base.replace("EastRandomCropData: {size: [640, 640]}", steps)
+    assert problems_of(text) == [f"b.yml:28: Train.dataset.transforms.2.{problem}"]
+
+
+def test_the_last_size_decides(folder: Path, base: str) -> None:
+    crop = "      - EastRandomCropData: {size: [640, 640]}\n"
+    odd = crop.replace("640, 640", "600, 630")
+    assert notes_of(base.replace(crop, f"{odd}      - Pad: {{size: 640}}\n")) == []
+    assert notes_of(base.replace(crop, f"{odd}      - Pad:\n")) == []
+    assert notes_of(base.replace(crop, f"{odd}      - RandomCrop:\n")) == []
+
+
+def test_what_moves_the_picture_after_its_label_maps(folder: Path, base: str) -> None:
+    crop, chw = "      - EastRandomCropData: {size: [640, 640]}\n", "      - ToCHWImage:\n"
+    assert problems_of(base.replace(crop, "").replace(chw, crop + chw, 1)) == [
+        "b.yml:32: Train.dataset.transforms.4.EastRandomCropData: changes the picture after MakeBorderMap, whose map "
+        "would no longer fit. Put it before"
+    ]
+
+
+def test_what_moves_the_picture_after_the_evaluation_resize(folder: Path, base: str) -> None:
+    resize = "      - DetResizeForTest:\n"
+    assert problems_of(base.replace(resize, f"{resize}      - Pad:\n")) == [
+        "b.yml:43: Eval.dataset.transforms.3.Pad: changes the picture after DetResizeForTest, so that what is found "
+        "would come back to other places. Put it before"
+    ]
+    assert notes_of(base.replace(resize, f"      - Pad:\n{resize}")) == []
+
+
+def test_a_crop_of_maps_reads_what_it_names(folder: Path, base: str) -> None:
+    chw = "      - ToCHWImage:\n"
+    crop = (
+        "      - RandomCropImgMask: {size: [320, 320], main_key: shrink_map, crop_keys: [image, shrink_map, gt_text]}\n"
+    )
+    assert problems_of(base.replace(chw, crop + chw, 1)) == [
+        "b.yml:33: Train.dataset.transforms.5.RandomCropImgMask: needs 'gt_text', which nothing before it gives"
+    ]
+    assert notes_of(base.replace(chw, crop.replace(", gt_text", "") + chw, 1)) == []
+
+
 def test_two_shrink_ratios_are_noted(folder: Path, base: str) -> None:
     assert notes_of(base.replace("MakeShrinkMap: {shrink_ratio: 0.4}", "MakeShrinkMap: {shrink_ratio: 0.5}")) == [
         "b.yml:31: Train.dataset.transforms.4.MakeBorderMap.shrink_ratio: is 0.4, but MakeShrinkMap has 0.5"

@@ -39,7 +39,10 @@ def augment(*entries, seed=0, **more):
         ("Resize", {"size": {"width": 60, "height": 300}}, 0.05),
         ("CropAndPad", {"px": [12, 5, -3, 7], "keep_size": False}, 1e-3),
         ("Affine", {"rotate": 33}, 0.1),
-        ("Affine", {"rotate": 90, "fit_output": True}, 1.01),  # imgaug loses a pixel there
+        ("Affine", {"rotate": 90, "fit_output": True}, 1e-3),  # imgaug 0.4.0 by itself is a pixel off
+        ("Affine", {"rotate": 45, "fit_output": True}, 0.1),
+        ("Affine", {"rotate": -33, "shear": 10, "scale": 0.8, "fit_output": True}, 0.1),
+        ("Rotate", {"rotate": 20, "fit_output": True}, 0.1),
         ("Affine", {"scale": 1.3, "shear": 10, "translate_px": {"x": -5, "y": 8}}, 0.1),
         ("PerspectiveTransform", {"scale": 0.05, "keep_size": False}, 0.6),
         ("PiecewiseAffine", {"scale": 0.02}, 1.0),
@@ -55,6 +58,24 @@ def test_polygons_follow_the_pixels(kind, arguments, tolerance):
     moments = cv2.moments(sample["polys"][0])
     of_polygon = [moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]]
     np.testing.assert_allclose(of_polygon, of_pixels, atol=tolerance)
+
+
+def test_fit_output_keeps_the_corners_of_the_picture():
+    """Which a rotation without it turns out of the picture; with `p` about half of the pictures stay as they are."""
+    corners = np.array([[[0, 0], [179, 0], [179, 119], [0, 119]]], np.float32)
+    affine = IaaAugment([{"type": "Affine", "args": {"p": 0.5, "rotate": [-45, 45], "fit_output": True}}])
+    turned = 0
+    for seed in range(40):
+        sample = make_sample(seed, polys=corners)
+        sample["image"][:] = 255
+        sample = affine(sample)
+        height, width = sample["image"].shape[:2]
+        turned += (height, width) != (120, 180)
+        assert sample["polys"].min() >= -0.01
+        assert np.all(sample["polys"].max(axis=(0, 1)) <= (width - 0.99, height - 0.99))
+        for x, y in np.rint(sample["polys"][0]).astype(int):
+            assert sample["image"][max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max() > 60
+    assert 10 <= turned <= 30
 
 
 def test_fliplr_by_value():

@@ -66,8 +66,8 @@ def test_range_of_values():
     [
         (0, 0.4, "the start"),
         (50, 0.5, "half way"),
-        (100, 0.6, "the end"),
-        (250, 0.6, "training goes on after total_epoch"),
+        (99, 0.598, "the last of 100 epochs, counted from 0"),
+        (250, 0.598, "training goes on after total_epoch: the last ratio is held"),
     ],
 )
 def test_ratio_grows_with_the_epoch(epoch, ratio, reason):
@@ -84,7 +84,7 @@ def test_ratio_grows_with_the_epoch(epoch, ratio, reason):
         ({"total_epoch": 0}, "total_epoch must be at least 1, got 0"),
         (
             {"shrink_ratio": 0.9, "total_epoch": 10},
-            "shrink_ratio must be below 0.8 when total_epoch raises it by 0.2, got 0.9",
+            "shrink_ratio must stay below 1, got 0.9, which total_epoch raises to 1.08",
         ),
         ({"thresh_min": 0.8}, "0 <= thresh_min < thresh_max <= 1 must hold, got 0.8 and 0.7"),
     ],

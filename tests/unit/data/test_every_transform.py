@@ -28,11 +28,19 @@ ARGUMENTS = {
     "MakeBorderMap": {},
     "MakeShrinkMap": {"min_text_size": 4},
     "NormalizeImage": {"order": "hwc"},
+    "Pad": {"size": 128},
+    "RandomCrop": {"size": [64, 64]},
+    "RandomCropImgMask": {"size": [48, 64], "main_key": "shrink_map", "crop_keys": ["image", "shrink_map"]},
+    "RandomPerspective": {"prob": 0.9},
+    "Resize": {"size": [48, 64]},
     "ToCHWImage": {},
 }
 """The arguments each is tried with; a new transform joins with one line here."""
 
-USES_CHANCE = {"ColorJitter", "CopyPaste", "EastRandomCropData", "IaaAugment"}
+USES_CHANCE = {
+    "ColorJitter", "CopyPaste", "EastRandomCropData", "IaaAugment", "RandomCrop", "RandomCropImgMask",
+    "RandomPerspective",
+}  # fmt: skip
 
 CURVED = [[10, 20], [40, 14], [70, 20], [70, 30], [40, 24], [10, 30]]
 QUAD = [[20, 50], [60, 52], [59, 64], [19, 62]]
@@ -56,7 +64,9 @@ def make_sample(kind, encoded, seed=0):
         return sample
     for name in ("DecodeImage", "DetLabelEncode"):
         sample = build(name)(sample)
-    return {**sample, "ext_data": [copy.deepcopy(sample)]}
+    shrink_map = np.zeros(sample["image"].shape[:2], np.float32)  # for those that read maps
+    shrink_map[16:28, 30:50] = 1
+    return {**sample, "ext_data": [copy.deepcopy(sample)], "shrink_map": shrink_map}
 
 
 def build(name):

@@ -1,11 +1,13 @@
 """Both label maps against a float64 brute force, and one test for each defect found in other implementations."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 
 from ppdet_db.data.transforms.border_map import MakeBorderMap
-from ppdet_db.data.transforms.label_raster import outline_band
+from ppdet_db.data.transforms.label_raster import check_ratio, outline_band, ratio_at
 from ppdet_db.data.transforms.shrink_map import MakeShrinkMap
 
 SHAPE = (72, 96)  # h, w
@@ -195,3 +197,37 @@ def test_defect_8_both_maps_are_drawn_from_the_same_polygons():
         np.testing.assert_array_equal(border_first[key], shrink_first[key])
     np.testing.assert_array_equal(border_first["polys"], before["polys"])
     assert border_first["ignore_tags"].tolist() == [False, True, True]  # the bow-tie's wings cancel, the last is a dot
+
+
+@pytest.mark.parametrize(
+    ("start", "total", "epoch", "ratio"),
+    [
+        (0.4, 500, 0, 0.4),
+        (0.4, 500, 1, 0.4004),
+        (0.4, 500, 250, 0.5),
+        (0.4, 500, 499, 0.5996),
+        (0.4, 500, 500, 0.5996),
+        (0.4, 500, 10_000, 0.5996),
+        (0.8, 500, 0, 0.8),
+        (0.8, 500, 99, 0.8396),  # where PaddleOCR's seal configs, epoch_num: 100, end
+        (0.8, 500, 499, 0.9996),
+        (0.8, 500, 10_000, 0.9996),
+        (0.8, 1, 7, 0.8),
+        (0.4, None, 7, 0.4),
+    ],
+)
+def test_ratio_of_an_epoch(start, total, epoch, ratio):
+    check_ratio(start, total)
+    assert ratio_at(start, epoch, total) == pytest.approx(ratio, abs=1e-12)
+
+
+@pytest.mark.parametrize("epoch", [0, 99, 499, 10_000])
+def test_maps_of_seals_stay_maps_however_high_the_ratio(epoch):
+    """At 0.9996 a text is shrunk by 0.007 px: the core is the text, the band its outline."""
+    sample = {**make_sample([(10, 10), (80, 10), (80, 50), (10, 50)]), "epoch": epoch}
+    sample = MakeBorderMap(0.8, total_epoch=500)(MakeShrinkMap(shrink_ratio=0.8, total_epoch=500)(sample))
+    assert np.isfinite(sample["threshold_map"]).all()
+    assert sample["threshold_map"][10, 10:81].min() == pytest.approx(0.7)
+    reach = 2800 * (1 - ratio_at(0.8, epoch, 500) ** 2) / 220
+    side = 2 * math.ceil(reach)  # of the pixels on a line, so many are nearer to its ends
+    assert sample["shrink_map"].sum() == (71 - side) * (41 - side)

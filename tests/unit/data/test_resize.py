@@ -1,9 +1,13 @@
-"""DetResizeForTest: sizes, options that exclude each other, padding of tiny pictures; recorded sizes: tests/parity."""
+"""DetResizeForTest: sizes, options that exclude each other, padding of tiny pictures; recorded sizes: tests/parity.
+
+Resize and Pad: what comes out, and where the polygons are then.
+"""
 
 import numpy as np
 import pytest
 
-from ppdet_db.data.transforms import DetResizeForTest
+from ppdet_db.data.transforms import DetResizeForTest, Pad, Resize
+from ppdet_db.errors import SampleError
 
 
 def resize(h, w, **options):
@@ -67,3 +71,57 @@ def test_conflicts_are_refused(options, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011, the words are compared below
         DetResizeForTest(**options)
     assert message in str(error.value)
+
+
+def test_resize_stretches_and_moves_polygons_by_pixel_centres():
+    """40 x 30 px (w x h) to 80 x 15: pixel 10 goes to 10.5 * 2 - 0.5 = 20.5, not to 20."""
+    image = np.zeros((30, 40, 3), np.uint8)
+    image[10:20, 10:30] = 255
+    polys = np.array([[[10, 10], [29, 10], [29, 19], [10, 19]]], np.float32)
+    sample = Resize(size=[15, 80])({"image": image, "polys": polys})
+    assert sample["image"].shape == (15, 80, 3)
+    np.testing.assert_array_equal(sample["polys"][0], [[20.5, 4.75], [58.5, 4.75], [58.5, 9.25], [20.5, 9.25]])
+    weight = sample["image"][..., 0].astype(float)
+    rows, columns = np.mgrid[:15, :80]
+    centre = [(weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()]
+    np.testing.assert_allclose(sample["polys"][0].mean(axis=0), centre, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "source", "target"),
+    [
+        ({}, (33, 64), (64, 64)),
+        ({}, (5, 7), (32, 32)),
+        ({"size_div": 10}, (33, 60), (40, 60)),
+        ({"size": 64}, (33, 60), (64, 64)),
+        ({"size": [40, 100]}, (33, 60), (40, 100)),
+        ({"size": [33, 60]}, (33, 60), (33, 60)),  # PaddleOCR refuses a picture that fits exactly
+    ],
+)
+def test_pad(options, source, target):
+    image = np.full((*source, 3), 7, np.uint8)
+    padded = Pad(**options)({"image": image})["image"]
+    assert padded.shape == (*target, 3)
+    assert padded.dtype == np.uint8
+    assert padded[: source[0], : source[1]].min() == 7
+    assert padded.sum() == image.sum()
+
+
+def test_pad_refuses_a_larger_picture():
+    with pytest.raises(SampleError, match=r"Pad to size \[64, 32\] got a larger picture, \[33, 60\]"):
+        Pad(size=[64, 32])({"image": np.zeros((33, 60, 3), np.uint8)})
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "message"),
+    [
+        (Resize, {"size": [640]}, "size must be [height, width] in pixels, got [640]"),
+        (Resize, {"size": [640, 0]}, "size must be [height, width] in pixels, got [640, 0]"),
+        (Pad, {"size": -1}, "size must be [height, width] in pixels, got [-1, -1]"),
+        (Pad, {"size_div": 0}, "size_div must be positive, got 0"),
+    ],
+)
+def test_resize_and_pad_refuse(cls, options, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011, the words are compared below
+        cls(**options)
+    assert str(error.value) == message

@@ -102,7 +102,7 @@ def test_a_text_whose_core_lies_off_the_canvas_has_not_vanished():
     assert sample["shrink_mask"].min() == 1
 
 
-@pytest.mark.parametrize(("epoch", "ratio"), [(0, 0.4), (50, 0.5), (100, 0.6), (250, 0.6)])
+@pytest.mark.parametrize(("epoch", "ratio"), [(0, 0.4), (50, 0.5), (99, 0.598), (100, 0.598), (250, 0.598)])
 def test_ratio_grows_with_the_epoch_and_stays(epoch, ratio):
     grown = MakeShrinkMap(shrink_ratio=0.4, total_epoch=100)(make_sample(BOX, epoch=epoch))
     np.testing.assert_array_equal(
@@ -116,6 +116,10 @@ def test_ratio_grows_with_the_epoch_and_stays(epoch, ratio):
         ({"shrink_ratio": 4}, "shrink_ratio must be in (0, 1), got 4"),
         ({"min_text_size": -1}, "min_text_size must not be negative, got -1"),
         ({"total_epoch": -5}, "total_epoch must be at least 1, got -5"),
+        (
+            {"shrink_ratio": 0.81, "total_epoch": 500},
+            "shrink_ratio must stay below 1, got 0.81, which total_epoch raises to 1.01",
+        ),
     ],
 )
 def test_refused_options(arguments, message):

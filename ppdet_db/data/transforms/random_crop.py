@@ -1,0 +1,145 @@
+"""A random crop at the picture's own scale, which may cut texts: what PP-OCRv6 trains on."""
+
+import cv2
+import numpy as np
+
+from ppdet_db.data.transforms.crop import overlaps
+from ppdet_db.data.transforms.label import stack_polygons
+from ppdet_db.geometry import clip_polygon, min_area_quad, polygon_area
+from ppdet_db.registry import TRANSFORMS
+
+LARGEST_SIDE = 3
+"""A crop's side is at most so many times that of the result."""
+LEAST_AREA = 120
+"""Square pixels of the uncropped picture that must be left of a text that is cut."""
+LEAST_HEIGHT = 0.5
+"""Part of its shorter side that must be left."""
+
+
+@TRANSFORMS.register
+class RandomCrop:
+    """Cuts a random rectangle, scales it down to `size` where it is larger, and puts it at a random place on black.
+
+    Width and height are drawn each on its own, from `min_crop_side_ratio` of the picture's (or `size`, if that is
+    less) to three times `size`, at most the whole picture. A smaller crop is not scaled up, so letters keep their
+    size. A crop is taken when it holds a text; after `max_tries` failures the whole picture is the crop. A picture
+    without text is cropped at random: a negative.
+
+    A text across an edge is cut there exactly: it goes on as the part inside, as several texts where it falls into
+    several parts. A part counts when at least 120 square pixels and half of the text's shorter side are left;
+    otherwise it is marked ignored, so that the loss does not look at half letters. Ignored texts are cut and stay
+    ignored.
+
+    The polygons stay on their pixels, which cover half a pixel around their centres, as in `EastRandomCropData`.
+
+    PaddleOCR makes every cut text a quadrangle, which leaves curved ones, takes what is too small of a text for
+    background, and does not crop pictures without text.
+
+    Reads:  image (H, W, 3); polys (K, P, 2), pixels; texts; ignore_tags (K,)
+    Writes: image (size[1], size[0], 3), polys, texts, ignore_tags; fewer texts, or more where some fall into parts
+
+    Args:
+        size: [w, h] of the result.
+        max_tries: how many crops are tried.
+        min_crop_side_ratio: smallest side of a crop, as a part of the picture's.
+        keep_ratio: whether one scale, at most 1, serves both axes; otherwise the crop is stretched to `size`.
+    """
+
+    needs = ("image", "polys", "texts", "ignore_tags")
+    gives = ("image", "polys", "texts", "ignore_tags")
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (640, 640),
+        max_tries: int = 10,
+        min_crop_side_ratio: float = 0.1,
+        keep_ratio: bool = True,
+    ):
+        if len(size) != 2 or min(size) <= 0:
+            raise ValueError(f"size must be [width, height] in pixels, got {list(size)}")
+        if max_tries < 0:
+            raise ValueError(f"max_tries must be 0 or more, got {max_tries}")
+        if not 0 <= min_crop_side_ratio <= 1:
+            raise ValueError(f"min_crop_side_ratio must be in [0, 1], got {min_crop_side_ratio}")
+        self.size = np.array(size)
+        self.max_tries = max_tries
+        self.min_crop_side_ratio = min_crop_side_ratio
+        self.keep_ratio = keep_ratio
+
+    def __call__(self, sample: dict) -> dict:
+        image, rng = sample["image"], sample["rng"]
+        low, high = self.choose(image.shape, sample["polys"][~sample["ignore_tags"]], rng)
+        target = self.target(high - low)
+        place = rng.integers(self.size - target + 1)
+        polygons, texts, ignore_tags = cut(sample, low, high)
+        scale = target / (high - low)
+        return {
+            **sample,
+            "image": self.draw(image[low[1] : high[1], low[0] : high[0]], target, place),
+            "polys": ((polygons - low + 0.5) * scale - 0.5 + place).astype(np.float32),
+            "texts": texts,
+            "ignore_tags": ignore_tags,
+        }
+
+    def choose(self, shape: tuple, polys: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Corners (x, y) of the crop: the first pixel, and the one past the last."""
+        whole = np.array([shape[1], shape[0]])
+        visible = polys[overlaps(polys, np.zeros(2, int), whole)]
+        smallest = np.clip((whole * self.min_crop_side_ratio).astype(int), 1, self.size)
+        for _ in range(self.max_tries):
+            side = np.minimum(rng.integers(smallest, LARGEST_SIDE * self.size + 1), whole)
+            low = rng.integers(whole - side + 1)
+            if len(visible) == 0 or holds_a_text(visible, low, low + side):
+                return low, low + side
+        return np.zeros(2, int), whole
+
+    def target(self, crop: np.ndarray) -> np.ndarray:
+        """Width and height of the crop on the result."""
+        if not self.keep_ratio:
+            return self.size
+        return np.clip(np.rint(crop * min(1, *(self.size / crop))).astype(int), 1, self.size)
+
+    def draw(self, crop: np.ndarray, target: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """The result: the crop scaled to `target`, its first pixel at `place`."""
+        if (crop.shape[1], crop.shape[0]) != tuple(target):
+            crop = cv2.resize(crop, tuple(int(side) for side in target))
+        left, top, right, bottom = (int(margin) for margin in (*place, *(self.size - target - place)))
+        return cv2.copyMakeBorder(crop, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+def inside(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(K,): whether a polygon lies wholly on the pixels from `low` up to, not including, `high`."""
+    return np.all((polys.min(axis=1) >= low - 0.5) & (polys.max(axis=1) <= high - 0.5), axis=1)
+
+
+def holds_a_text(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether one of the texts is inside, or a part of one that counts."""
+    if inside(polys, low, high).any():
+        return True
+    crossed = polys[overlaps(polys, low, high)]
+    return any(counts(part, poly) for poly in crossed for part in parts_of(poly, low, high))
+
+
+def cut(sample: dict, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Polygons, texts and ignore tags of what is in the crop, in pixels of the uncropped picture."""
+    polys = sample["polys"]
+    polygons: list[np.ndarray] = []
+    texts: list[str] = []
+    ignore_tags: list[bool] = []
+    is_inside = inside(polys, low, high)
+    for i in np.flatnonzero(overlaps(polys, low, high)):
+        parts = [polys[i]] if is_inside[i] else parts_of(polys[i], low, high)
+        for part in parts:
+            polygons.append(part)
+            texts.append(sample["texts"][i])
+            ignore_tags.append(bool(sample["ignore_tags"][i] or not (is_inside[i] or counts(part, polys[i]))))
+    return stack_polygons(polygons), texts, np.array(ignore_tags, bool)
+
+
+def parts_of(poly: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    return clip_polygon(poly, low - 0.5, high - 0.5)
+
+
+def counts(part: np.ndarray, whole: np.ndarray) -> bool:
+    """Whether enough is left of a text to learn from."""
+    return polygon_area(part) >= LEAST_AREA and min_area_quad(part)[1] >= LEAST_HEIGHT * min_area_quad(whole)[1]
