@@ -30,10 +30,10 @@ def fold(kernel: Tensor, batch_norm: nn.BatchNorm2D, bias: Tensor | None = None)
     return kernel * scale.reshape([-1, 1, 1, 1]), batch_norm.bias - mean * scale
 
 
-def identity_kernel(channels: int, groups: int, dtype: str = "float32") -> Tensor:
+def identity_kernel(channels: int, groups: int) -> Tensor:
     """Kernel (channels, channels / groups, 1, 1) of the convolution that hands its input on."""
     width = channels // groups
-    return paddle.eye(width, dtype=dtype).tile([groups, 1]).reshape([channels, width, 1, 1])
+    return paddle.eye(width).tile([groups, 1]).reshape([channels, width, 1, 1])
 
 
 def pad_kernel(kernel: Tensor, size: int) -> Tensor:
