@@ -80,11 +80,34 @@ def test_branches_take_the_settings_of_dbhead():
     assert head.thresh.fix_nan
 
 
-def test_maps_are_float32_under_amp():
+class Half(nn.Layer):
+    """A layer whose output is in half precision, as under AMP."""
+
+    def __init__(self, layer: nn.Layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *inputs: paddle.Tensor) -> paddle.Tensor:
+        return self.layer(*inputs).astype("bfloat16")
+
+
+def test_maps_are_float32_for_half_precision_logits():
     head = PFHeadLocal(16)
-    with paddle.amp.auto_cast(level="O2", dtype="bfloat16"):
-        outputs = head({"fused": paddle.rand([1, 16, 8, 8])})
-    assert {value.dtype for value in outputs.values()} == {paddle.float32}
+    head.binarize.conv3, head.thresh, head.cbn_layer = (
+        Half(head.binarize.conv3),
+        Half(head.thresh),
+        Half(head.cbn_layer),
+    )
+    features = {"fused": paddle.rand([1, 16, 8, 8])}
+    assert [value.dtype for value in head(features).values()] == [paddle.float32] * 3
+    head.eval()
+    assert head(features)["maps"].dtype == paddle.float32
+
+
+def test_refinement_keeps_the_precision_of_the_features():
+    module = LocalModule(1, 1)
+    module.last_3, module.last_1 = nn.Identity(), nn.Identity()
+    assert module(paddle.rand([1, 1, 2, 2]).astype("float16"), paddle.rand([1, 1, 4, 4])).dtype == paddle.float16
 
 
 @pytest.mark.parametrize(
