@@ -109,9 +109,7 @@ def clip_polygon(poly: ArrayLike, low: ArrayLike, high: ArrayLike) -> list[np.nd
     region = _region(poly)
     if region is None:
         return []
-    parts = shapely.get_parts(
-        shapely.get_parts(shapely.intersection(region, shapely.box(*low, *high)))
-    )  # may be nested
+    parts = shapely.get_parts(shapely.intersection(region, shapely.box(*low, *high)))
     return [shapely.get_coordinates(shapely.get_exterior_ring(part))[:-1] for part in parts if part.area > 0]
 
 

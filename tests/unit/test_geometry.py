@@ -210,6 +210,7 @@ def test_overlap(a, b, iou, reason):
         (DUMBBELL, (0, 0), (60, 6), [120, 120], "the bar is cut off: two parts"),
         ([(0, 0), (30, 0), (15, 30)], (0, 0), (30, 15), [337.5], "a triangle without its tip, a trapezium"),
         (BOW_TIE, (0, 0), (10, 5), [12.5, 12.5], "even-odd: the upper halves of the two side wings"),
+        ([*BOW_TIE, (0, 20), (0, 10)], (-5, 0), (5, 30), [25], "a spike adds nothing"),
         ([(5, 5)] * 4, (0, 0), (10, 10), [], "a dot"),
         ([(0, 5), (20, 5), (20, 5), (20, 5)], (0, 0), (10, 10), [], "a line"),
     ],

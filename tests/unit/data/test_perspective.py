@@ -93,6 +93,8 @@ def test_ranges_are_covered_and_kept():
         margin = 0.02 * (high - low)
         assert low - 1e-9 <= values.min() < low + margin
         assert high - margin < values.max() <= high + 1e-9
+    for pair in (angles, tilt):  # x and y are drawn each on its own
+        assert abs(np.corrcoef(pair.T)[0, 1]) < 0.2
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -127,6 +127,8 @@ class TestPicture:
         """PaddleOCR may draw a width of 0 and fails."""
         for seed in range(5):
             assert RandomCrop(size=[64, 32])(make_sample(shape, seed=seed))["image"].shape == (32, 64, 3)
+            tiny = RandomCrop(size=[1, 1], min_crop_side_ratio=0)(make_sample(shape, seed=seed))
+            assert tiny["image"].shape == (1, 1, 3)
 
 
 class TestTexts:
@@ -181,6 +183,11 @@ class TestTexts:
         assert sample["texts"] == ["text 0"]
         assert sample["ignore_tags"].tolist() == [True]
         assert {tuple(point) for point in sample["polys"][0].tolist()} == {(60, 40), (64.5, 40), (64.5, 59), (60, 59)}
+
+    def test_a_small_text_inside_counts(self):
+        """Whether it is large enough is for MakeShrinkMap to say: only what a cut leaves is judged here."""
+        sample = Fixed((0, 0), (90, 90), size=[90, 90])(make_sample((100, 100), [rectangle(40, 40, 48, 44)]))
+        assert sample["ignore_tags"].tolist() == [False]
 
     def test_ignored_texts_are_cut_and_stay_ignored(self):
         sample = Fixed((0, 0), (100, 50), size=[100, 50])(make_sample((100, 200), [rectangle(0, 0, 199, 99)], {0}))
