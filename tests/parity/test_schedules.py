@@ -1,12 +1,15 @@
 """Every rate of every recorded schedule, built as a config is: one more record is compared without an edit here."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-import ppdet_db.optimizer.optimizers  # noqa: F401  (registers, schedules too)
 from ppdet_db.config import check_section
+from ppdet_db.engine import load_plan
 from ppdet_db.errors import ConfigError
+
+CONFIG = Path(__file__).parents[2] / "configs/det/det_mv3_db_synthetic.yml"
 
 
 def test_rates_equal_the_recorded_ones_past_the_end_too(shared):
@@ -33,3 +36,31 @@ def test_rates_equal_the_recorded_ones_past_the_end_too(shared):
         "Const", "CyclicalCosine", "Cosine", "DecayLearningRate", "Linear", "LinearWarmupCosine", "MultiStepDecay",
         "OneCycle", "Piecewise", "Step", "TwoStepCosine",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("lr={name: TwoStepCosine, learning_rate: 0.1, T_max1: [0, 2]}", "lr.T_max1"),
+        ("lr={name: TwoStepCosine, learning_rate: 0.1, T_max2: [2, 5]}", "lr.T_max2"),
+        ("lr={name: LinearWarmupCosine, learning_rate: 0.1, warmup_epoch: 1}", "lr.warmup_epoch"),
+        ("lr={name: DecayLearningRate, learning_rate: 0.1, warmup_epoch: 1}", "lr.warmup_epoch"),
+        ("lr={name: DecayLearningRate, learning_rate: 0.1, end_lr: 0.01}", "lr.end_lr"),
+        ("group_lr=true", "group_lr"),
+    ],
+)
+def test_what_the_peer_takes_and_does_not_read_is_noted(section, key):
+    plan = load_plan(CONFIG, [f"Optimizer.{section}"])
+    assert [note for note in plan.notes if f"Optimizer.{key}: ignored: " in note]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "lr={name: LinearWarmupCosine, learning_rate: 0.1, warmup_epoch: 0}",
+        "lr={name: DecayLearningRate, learning_rate: 0.1, warmup_epoch: 0, end_lr: 0}",
+    ],
+)
+def test_what_asks_for_nothing_is_not_noted(section):
+    plan = load_plan(CONFIG, [f"Optimizer.{section}"])
+    assert not [note for note in plan.notes if "Optimizer.lr" in note]
