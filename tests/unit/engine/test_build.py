@@ -60,6 +60,19 @@ def test_optimizer_is_wired_to_schedule_and_regularizer() -> None:
     assert optimizer.get_lr() == pytest.approx(0.45), "a tenth of 2 x 5 steps"
 
 
+def test_optimizer_gets_the_parameters_that_are_trained() -> None:
+    net = paddle.nn.Linear(2, 1)
+    net.bias.stop_gradient = True
+    section = {"name": "Adam", "lr": {"learning_rate": 0.1}}
+    optimizer, _ = build_optimizer(section, parameters=dict(net.named_parameters()), epochs=1, step_each_epoch=1)
+    net.bias.stop_gradient = False  # so that there is a gradient to follow
+    before = {name: parameter.numpy().copy() for name, parameter in net.named_parameters()}
+    net(paddle.ones([1, 2])).sum().backward()
+    optimizer.step()
+    assert (net.weight.numpy() != before["weight"]).all()
+    assert (net.bias.numpy() == before["bias"]).all()
+
+
 def test_dataset_gets_seed_root_and_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS._classes, "Numbers", Numbers)
     dataset = build_dataset({"name": "Numbers", "length": 3, "transforms": ["ToCHWImage"]}, seed=7, data_root="/data")
