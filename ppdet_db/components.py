@@ -19,6 +19,7 @@ import ppdet_db.modeling.heads.pf_head_local
 import ppdet_db.modeling.necks.db_fpn
 import ppdet_db.modeling.necks.lk_pan
 import ppdet_db.modeling.necks.rep_lk_fpn
+import ppdet_db.modeling.necks.rep_lk_pan
 import ppdet_db.modeling.necks.rse_fpn
 import ppdet_db.optimizer.optimizers
 import ppdet_db.optimizer.regularizers

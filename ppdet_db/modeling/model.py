@@ -96,7 +96,7 @@ def require_levels(head: Spec, neck: Spec, channels: int, outputs: dict, finest:
     if not set(keys) <= set(outputs):
         raise ConfigError(
             f"{name_of(head)} makes auxiliary maps (aux_in_channels) of the neck's 'p2', 'p3' and 'p4', which "
-            f"{neck.cls.__name__} does not give; RepLKFPN and RepLKPAN do"
+            f"{neck.cls.__name__} does not give; RepLKFPN, RepLKPAN and LKPAN do"
         )
     height, width = finest
     found = outputs["p2"].shape[1]

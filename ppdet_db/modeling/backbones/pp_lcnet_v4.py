@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Constant
 
-from ppdet_db.modeling.layers import ConvBNLayer, SEModule, StemBlock
+from ppdet_db.modeling.layers import ConvBNLayer, SEModule, StemBlock, require_detection
 from ppdet_db.modeling.reparam import RepDWConv
 from ppdet_db.registry import BACKBONES
 
@@ -44,14 +44,13 @@ class LCNetV4Block(nn.Layer):
         if use_se:
             self.token_mixer.add_sublayer("se", SEModule(in_channels, slope=1 / 6))
 
-        compress = ConvBNLayer(2 * in_channels, out_channels, 1)
-        if self.has_shortcut:
-            Constant(0.0)(compress.bn.weight)
         self.channel_mixer = nn.Sequential(
             ("expand", ConvBNLayer(in_channels, 2 * in_channels, 1)),
             ("act", nn.GELU()),
-            ("compress", compress),
+            ("compress", ConvBNLayer(2 * in_channels, out_channels, 1)),
         )
+        if self.has_shortcut:
+            Constant(0.0)(self.channel_mixer.compress.bn.weight)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.token_mixer(x)
@@ -75,8 +74,7 @@ class PPLCNetV4(nn.Layer):
         self, in_channels: int = 3, det: bool = True, model_size: Literal["tiny", "small", "medium"] = "small"
     ):
         super().__init__()
-        if not det:
-            raise ValueError(f"det must be true: the layout for text recognition is not here, got {det}")
+        require_detection(det)
         if model_size not in CHANNELS:
             raise ValueError(f"model_size must be tiny, small or medium, got {model_size}")
         mid_channels, widths = CHANNELS[model_size]

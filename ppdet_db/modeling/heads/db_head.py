@@ -107,8 +107,8 @@ class DBHead(nn.Layer):
             accepts the parameter and does nothing. There is little to fix: the binary map, a sigmoid here, does not
             overflow, and on a CPU Paddle's relu makes NaN 0 anyway. Nothing is mended either: the loss stays finite,
             while gradients and the batch norms' running statistics are NaN, and saving refuses such weights.
-        aux_in_channels: channels of `p2`, `p3` and `p4`; 0 for no auxiliary maps. RepLKFPN and RepLKPAN have these
-            levels, `out_channels` wide.
+        aux_in_channels: channels of `p2`, `p3` and `p4`; 0 for no auxiliary maps. RepLKFPN, RepLKPAN and LKPAN have
+            these levels, `out_channels` wide.
     """
 
     def __init__(

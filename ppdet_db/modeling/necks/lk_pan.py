@@ -1,5 +1,7 @@
 """The neck of the PP-OCR servers: large kernels, and a second way through the levels, bottom up."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import paddle
@@ -34,14 +36,57 @@ class DSConv(nn.Layer):
         return y + self.conv_end(x) if hasattr(self, "conv_end") else y
 
 
+class PathAggregation(nn.Layer):
+    """Levels added top down, narrowed to a quarter, added bottom up, concatenated.
+
+    Four features at strides 4, 8, 16, 32 -> `fused` (N, out_channels, H/4, W/4), the coarsest level first; and, for
+    auxiliary maps, the sums top down at strides 4, 8, 16 as `p2`, `p3`, `p4`, each out_channels wide.
+
+    Source: Liu et al., Path Aggregation Network for Instance Segmentation, arXiv 1803.01534.
+
+    Args:
+        in_channels: channels of the four features.
+        out_channels: width of the pyramid, a multiple of 4.
+        large: (inputs, outputs) -> the layer with a large kernel that narrows a level, or follows its last sum.
+        intracl: each level also looks along and across texts, see IntraCLBlock; out_channels is at least 8 then.
+    """
+
+    def __init__(self, in_channels: list[int], out_channels: int, large: Callable[[int, int], nn.Layer], intracl: bool):
+        super().__init__()
+        width = quarter(out_channels)
+        self.out_channels = out_channels
+        self.intracl = intracl
+        self.ins_conv = nn.LayerList([conv(channels, out_channels, 1) for channels in in_channels])
+        self.inp_conv = nn.LayerList([large(out_channels, width) for _ in in_channels])
+        self.pan_head_conv = nn.LayerList([conv(width, width, 3, stride=2) for _ in in_channels[1:]])
+        self.pan_lat_conv = nn.LayerList([large(width, width) for _ in in_channels])
+        if intracl:
+            add_intracl(self, width)
+
+    def forward(self, features: list[paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        sums = add_top_down(apply(self.ins_conv, features))
+        finest, *coarser = apply(self.inp_conv, sums)
+        paths = [finest]
+        for shrink, level in zip(self.pan_head_conv, coarser, strict=True):
+            paths.append(level + shrink(paths[-1]))
+        levels = apply(self.pan_lat_conv, paths)
+        if self.intracl:
+            levels = apply_intracl(self, levels)
+        p2, p3, p4, _ = sums
+        return {"fused": paddle.concat(at_finest_size(levels), axis=1), "p2": p2, "p3": p3, "p4": p4}
+
+
+def apply(layers: nn.LayerList, levels: list[paddle.Tensor]) -> list[paddle.Tensor]:
+    """Each layer to its level."""
+    return [layer(level) for layer, level in zip(layers, levels, strict=True)]
+
+
 @NECKS.register
-class LKPAN(nn.Layer):
-    """Path aggregation with 9x9 kernels: levels added top down, narrowed to a quarter, added bottom up, concatenated.
+class LKPAN(PathAggregation):
+    """Path aggregation with 9x9 kernels, four features -> `fused` (N, out_channels, H/4, W/4): see PathAggregation.
 
-    Four features at strides 4, 8, 16, 32 -> `fused` (N, out_channels, H/4, W/4), the coarsest level first.
-
-    Source: Liu et al., Path Aggregation Network for Instance Segmentation, arXiv 1803.01534; Li et al., PP-OCRv3,
-    arXiv 2206.03001, section 2.1.
+    Source: Li et al., PP-OCRv3: More Attempts for the Improvement of Ultra Lightweight OCR System, arXiv 2206.03001,
+    section 2.1.
 
     Args:
         in_channels: channels of the four features.
@@ -57,33 +102,5 @@ class LKPAN(nn.Layer):
         mode: Literal["large", "lite"] = "large",
         intracl: bool = False,
     ):
-        super().__init__()
-        width = quarter(out_channels)
-        self.out_channels = out_channels
-        self.intracl = intracl
-
-        def large(inputs: int) -> nn.Layer:
-            return DSConv(inputs, width) if mode == "lite" else conv(inputs, width, 9)
-
-        self.ins_conv = nn.LayerList([conv(channels, out_channels, 1) for channels in in_channels])
-        self.inp_conv = nn.LayerList([large(out_channels) for _ in in_channels])
-        self.pan_head_conv = nn.LayerList([conv(width, width, 3, stride=2) for _ in in_channels[1:]])
-        self.pan_lat_conv = nn.LayerList([large(width) for _ in in_channels])
-        if intracl:
-            add_intracl(self, width)
-
-    def forward(self, features: list[paddle.Tensor]) -> dict[str, paddle.Tensor]:
-        sums = add_top_down(apply(self.ins_conv, features))
-        finest, *coarser = apply(self.inp_conv, sums)
-        paths = [finest]
-        for shrink, level in zip(self.pan_head_conv, coarser, strict=True):
-            paths.append(level + shrink(paths[-1]))
-        levels = apply(self.pan_lat_conv, paths)
-        if self.intracl:
-            levels = apply_intracl(self, levels)
-        return {"fused": paddle.concat(at_finest_size(levels), axis=1)}
-
-
-def apply(layers: nn.LayerList, levels: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    """Each layer to its level."""
-    return [layer(level) for layer, level in zip(layers, levels, strict=True)]
+        large = DSConv if mode == "lite" else partial(conv, kernel_size=9)
+        super().__init__(in_channels, out_channels, large, intracl)

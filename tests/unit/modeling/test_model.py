@@ -176,8 +176,11 @@ AUX = "makes auxiliary maps (aux_in_channels) of the neck's 'p2', 'p3' and 'p4',
 @pytest.mark.parametrize(
     ("neck", "message"),
     [
-        (NECK, f"a.yml:9: Head: DBHead {AUX} DBFPN does not give; RepLKFPN and RepLKPAN do"),
-        (Spec(Levels, {"count": 2}), f"a.yml:9: Head: DBHead {AUX} Levels does not give; RepLKFPN and RepLKPAN do"),
+        (NECK, f"a.yml:9: Head: DBHead {AUX} DBFPN does not give; RepLKFPN, RepLKPAN and LKPAN do"),
+        (
+            Spec(Levels, {"count": 2}),
+            f"a.yml:9: Head: DBHead {AUX} Levels does not give; RepLKFPN, RepLKPAN and LKPAN do",
+        ),
         (
             Spec(Levels, {"channels": 12}),
             "a.yml:9: Head: DBHead: aux_in_channels must be 12, the channels of 'p2', 'p3' and 'p4', got 8",

@@ -16,6 +16,7 @@ ARGUMENTS = {  # of each neck: the variants that differ in structure
     "DBFPN": [{}, {"use_asf": True}],
     "RepLKFPN": [{"dilated_kernel_size": 5}, {"shortcut": False, "intracl": True}],
     "LKPAN": [{"intracl": True}, {"mode": "lite"}],
+    "RepLKPAN": [{}, {"intracl": True}],
     "RSEFPN": [{}, {"shortcut": False, "intracl": True}],
 }
 CHANNELS = [8, 12, 16, 20]
