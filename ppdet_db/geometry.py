@@ -109,7 +109,8 @@ def clip_polygon(poly: ArrayLike, low: ArrayLike, high: ArrayLike) -> list[np.nd
     region = _region(poly)
     if region is None:
         return []
-    parts = shapely.get_parts(shapely.intersection(region, shapely.box(*low, *high)))
+    (left, top), (right, bottom) = np.asarray(low), np.asarray(high)
+    parts = shapely.get_parts(shapely.intersection(region, shapely.box(left, top, right, bottom)))
     return [shapely.get_coordinates(shapely.get_exterior_ring(part))[:-1] for part in parts if part.area > 0]
 
 
