@@ -142,6 +142,12 @@ def kaiming_normal(network: nn.Layer) -> None:
             KaimingNormal()(layer.weight)
 
 
+def require_detection(det: bool) -> None:
+    """PaddleOCR's files say `det: true`; its other layout, which keeps the width of a text line, is not here."""
+    if not det:
+        raise ValueError(f"det must be true: the layout for text recognition is not here, got {det}")
+
+
 def round_channels(channels: float, multiple: int = 8) -> int:
     """The multiple of `multiple` nearest to `channels`, at least one of it, and never under 90 % of `channels`."""
     rounded = max(multiple, int(channels + multiple / 2) // multiple * multiple)

@@ -8,7 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppdet_db.modeling.layers import ConvBNLayer, kaiming_normal
+from ppdet_db.modeling.layers import ConvBNLayer, kaiming_normal, require_detection
 from ppdet_db.registry import BACKBONES
 
 STEM = (64, 64, 128)
@@ -60,12 +60,6 @@ class HGStage(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.blocks(x if self.downsample is None else self.downsample(x))
-
-
-def require_detection(det: bool) -> None:
-    """PaddleOCR's files say `det: true`; its other layout, which keeps the width of a text line, is not here."""
-    if not det:
-        raise ValueError(f"det must be true: the layout for text recognition is not here, got {det}")
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> ConvBNLayer:

@@ -8,8 +8,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppdet_db.modeling.backbones.pp_hgnet import HGBlock, HGStage, require_detection
-from ppdet_db.modeling.layers import ConvBNLayer, StemBlock, kaiming_normal
+from ppdet_db.modeling.backbones.pp_hgnet import HGBlock, HGStage
+from ppdet_db.modeling.layers import ConvBNLayer, StemBlock, kaiming_normal, require_detection
 from ppdet_db.registry import BACKBONES
 
 STEM = (32, 48)  # channels at stride 2 and at stride 4

@@ -13,6 +13,7 @@ from ppdet_db.modeling.layers import (
     SEModule,
     batch_norm,
     kaiming_normal,
+    require_detection,
     round_channels,
 )
 from ppdet_db.modeling.reparam import fold, identity_kernel, pad_kernel, plain_conv
@@ -159,8 +160,7 @@ class PPLCNetV3(nn.Layer):
         det: bool = True,
     ):
         super().__init__()
-        if not det:
-            raise ValueError(f"det must be true: the layout for text recognition is not here, got {det}")
+        require_detection(det)
         if scale < 1 / FEATURES[0]:
             raise ValueError(f"scale must be at least {1 / FEATURES[0]}, got {scale}")
         if conv_kxk_num < 1:

@@ -85,7 +85,7 @@ def test_stem_looks_at_a_pixel_and_those_right_of_it_and_below(channel, reduce):
         (50, 8, 48, "down, as 48 is over 90 % of 50"),
         (120, 8, 120, "a multiple stays"),
         (5.6, 16, 16, "never under 16"),
-        (40, 16, 48, "ties go up"),
+        (120, 16, 128, "ties go up"),
     ],
 )
 def test_channels_are_rounded_to_multiples(channels, multiple, rounded, reason):
