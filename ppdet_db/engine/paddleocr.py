@@ -46,10 +46,10 @@ def weights(file: Path, own: Tensors) -> tuple[Tensors, str]:
 
 
 def moments(file: Path, model: paddle.nn.Layer, optimizer: Any) -> Tensors:
-    """`backbone.conv1.weight/moment1_0` -> array, all of them of a shape that fits.
+    """`backbone.conv1.weight/moment1_0` -> array, each of a kind that `optimizer` keeps and of its weight's shape.
 
     Raises:
-        CheckpointError: the optimizer's file is of another optimizer or network, or cannot be told apart.
+        CheckpointError: the file is of another optimizer or network, or cannot be told whose its arrays are.
     """
     given, _ = pdparams.read_optimizer(_prefix(file))
     trained = {name: list(value.shape) for name, value in model.named_parameters() if not value.stop_gradient}
@@ -59,9 +59,6 @@ def moments(file: Path, model: paddle.nn.Layer, optimizer: Any) -> Tensors:
             raise _unfit(file, f"'{slot}' is nothing that {type(optimizer).__name__} keeps")
         if value.size != 1 and list(value.shape) != trained.get(name, list(value.shape)):
             raise _unfit(file, f"'{slot}' of {name} is {list(value.shape)}, the weight {trained[name]}")
-    missing = sorted(set(trained) - {name for name, _ in given})
-    if missing:
-        raise _unfit(file, f"it has nothing of {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}")
     return {f"{name}/{slot}": paddle.to_tensor(value) for (name, slot), value in given.items()}
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from ppdet_db import registry as registries
 from ppdet_db.config import GlobalOptions, flow_yaml
+from ppdet_db.config.legacy import FATES
 from ppdet_db.data.dataset import SimpleDataSet
 from ppdet_db.data.synthetic import SyntheticDataSet
 from ppdet_db.engine import load_plan
@@ -152,6 +153,23 @@ def test_table_of_components_has_each_with_its_parameters(heading, registry, lef
         if cls.__module__.startswith("ppdet_db.")  # other tests register their own
     ]
     assert [row[:2] for row in rows_of("docs/training.md", heading)] == expected
+
+
+def rows_of_fates() -> list[list[str]]:
+    """The table of legacy.py, keys of one place and fate in one row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for (place, key), fate in FATES.items():
+        text = f"read as `{fate.reason}`" if fate.action == "rename" else f"{fate.action}d: {fate.reason}"
+        silent = "-" if fate.action == "rename" else ", ".join(f"`{flow_yaml(value)}`" for value in fate.silent)
+        rows.setdefault((f"`{place}`" if place else "top level", text, silent), []).append(f"`{key}`")
+    return [[place, ", ".join(keys), text, silent] for (place, text, silent), keys in rows.items()]
+
+
+def test_table_of_paddleocr_keys_is_that_of_the_code():
+    expected = rows_of_fates()
+    assert rows_of("docs/paddleocr.md", "## Keys") == expected, "the table must read:\n" + "\n".join(
+        f"| {' | '.join(row)} |" for row in expected
+    )
 
 
 # ---- code

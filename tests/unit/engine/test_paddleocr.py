@@ -10,7 +10,7 @@ from paddle import nn
 
 from ppdet_db.engine import Trainer, checkpoint, paddleocr, pdparams
 from ppdet_db.engine.predict import load_trained
-from ppdet_db.errors import CheckpointError
+from ppdet_db.errors import CheckpointError, DetError
 from ppdet_db.optimizer.optimizers import Adam, Momentum
 
 
@@ -137,11 +137,15 @@ class TestMoments:
         refusal = self.refusal(tmp_path, network(width=4))
         assert refusal == "'moment1_0' of backbone.conv.weight is [3, 1, 1, 1], the weight [4, 1, 1, 1]"
 
-    def test_weights_without_moments(self, tmp_path):
+    def test_distillation(self, tmp_path):
         self.trained(tmp_path)
-        model = network()
-        model.add_sublayer("extra", nn.Linear(1, 1))
-        assert self.refusal(tmp_path, model) == "it has nothing of extra.bias, extra.weight"
+        weights = pickle.loads((tmp_path / "x.pdparams").read_bytes())
+        weights = prefixed("Student.", weights) | {pdparams.NAMES: prefixed("Student.", weights[pdparams.NAMES])}
+        (tmp_path / "x.pdparams").write_bytes(pickle.dumps(weights))
+        with pytest.raises(
+            CheckpointError, match=r"holds a moment of 'Student\.\w+\.conv\.weight', which the model does"
+        ):
+            checkpoint.load_optimizer(network(), Adam(dict(network().named_parameters())), tmp_path / "x")
 
     def test_no_optimizer_file(self, tmp_path):
         saved(tmp_path / "x.pdparams", network().state_dict())
@@ -178,6 +182,19 @@ class TestTraining:
         assert theirs.global_step == 8
         file = tmp_path / "best_accuracy.pdparams"
         assert f"{file}: saved by PaddleOCR in epoch 1; its best hmean is 0.2500" in caplog.messages
+
+    def test_resumes_in_the_folder_of_paddleocr(self, plan):
+        first = Trainer(plan("Global.epoch_num=1", "Global.save_model_dir=first"))
+        first.fit()
+        Path("run").mkdir()
+        self.leave(first, Path("run/latest"), {"epoch": 1, "global_step": 4, "best_model_dict": {}})
+        Path("run/config.yml").write_text("Global: {epoch_num: 1}\n")
+        with pytest.raises(DetError, match="holds the checkpoints of another run"):
+            Trainer(plan())
+        resumed = Trainer(plan(), resume=True)
+        assert resumed.global_step == 4
+        resumed.fit()
+        assert checkpoint.load_state("run/latest")["global_step"] == 8
 
     def test_without_states_epochs_count_anew(self, plan, tmp_path, caplog):
         caplog.set_level("INFO", "ppdet_db")
