@@ -4,7 +4,8 @@
 supplied by the program.
 
 What a layer says of its own parameter with `ParamAttr` goes before what is said here: `learning_rate` multiplies the
-rate, `regularizer` takes the place of the penalty.
+rate, `regularizer` takes the place of the penalty. (Paddle's constructors, given the penalty, print that it "will not
+take effect" as soon as one parameter brings its own; set afterwards it has the same effect without that line.)
 """
 
 from typing import Any
@@ -78,9 +79,9 @@ class Adam(paddle.optimizer.Adam):
             beta1=beta1,
             beta2=beta2,
             epsilon=epsilon,
-            weight_decay=_penalty(regularizer, weight_decay, learning_rate),
             grad_clip=_gradient_clip(clip_norm, clip_norm_global),
         )
+        self.regularization = _penalty(regularizer, weight_decay, learning_rate)
 
 
 @OPTIMIZERS.register
@@ -175,9 +176,9 @@ class Momentum(paddle.optimizer.Momentum):
             parameters=list(parameters.values()),
             learning_rate=learning_rate,
             momentum=momentum,
-            weight_decay=_penalty(regularizer, weight_decay, learning_rate),
             grad_clip=_gradient_clip(clip_norm, clip_norm_global),
         )
+        self.regularization = _penalty(regularizer, weight_decay, learning_rate)
 
 
 @OPTIMIZERS.register
@@ -214,9 +215,9 @@ class RMSProp(paddle.optimizer.RMSProp):
             momentum=momentum,
             rho=rho,
             epsilon=epsilon,
-            weight_decay=_penalty(regularizer, weight_decay, learning_rate),
             grad_clip=_gradient_clip(clip_norm, clip_norm_global),
         )
+        self.regularization = _penalty(regularizer, weight_decay, learning_rate)
 
 
 @OPTIMIZERS.register
@@ -250,6 +251,6 @@ class Adadelta(paddle.optimizer.Adadelta):
             learning_rate=learning_rate,
             rho=rho,
             epsilon=epsilon,
-            weight_decay=_penalty(regularizer, weight_decay, learning_rate),
             grad_clip=_gradient_clip(clip_norm, clip_norm_global),
         )
+        self.regularization = _penalty(regularizer, weight_decay, learning_rate)

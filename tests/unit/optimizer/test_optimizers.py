@@ -1,5 +1,7 @@
 """One hand-computed step of each kind, several against NumPy with what layers say of their own parameters, clipping."""
 
+import logging
+
 import numpy as np
 import paddle
 import pytest
@@ -191,6 +193,13 @@ def test_what_a_layer_says_of_its_parameter_goes_first(name, make, penalty):
         schedule.step()
         for key, w in weights.items():
             np.testing.assert_allclose(parameters[key].numpy(), w, rtol=2e-5, atol=2e-6, err_msg=f"{key}, step {step}")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_paddle_does_not_print_that_the_penalty_has_no_effect(name, caplog):
+    caplog.set_level(logging.INFO)
+    OPTIMIZERS.get(name)({"own": parameter(WEIGHT, **SAID_BY_LAYERS["own_l2"])}, regularizer=L2(0.4))
+    assert not caplog.records
 
 
 def test_what_a_layer_says_has_an_effect():
