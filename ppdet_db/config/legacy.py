@@ -35,7 +35,6 @@ def _not_yet(what: str) -> Fate:
 
 _DEVICE = Fate("refuse", "only CPU and NVIDIA GPUs (use_gpu) are supported. Set it to false or remove it")
 _RECOGNITION = _ignore("only text recognition uses it")
-_EMA = _ignore("has no effect without use_ema")
 _AMP = _ignore("has no effect without use_amp")
 
 FATES: dict[tuple[str, str], Fate] = {
@@ -52,11 +51,6 @@ FATES: dict[tuple[str, str], Fate] = {
     ("Global", "use_dynamic_loss_scaling"): _AMP,
     ("Global", "amp_custom_black_list"): _AMP,
     ("Global", "amp_custom_white_list"): _AMP,
-    ("Global", "use_ema"): _not_yet("a moving average of the weights"),
-    ("Global", "ema_decay"): _EMA,
-    ("Global", "ema_gamma"): _EMA,
-    ("Global", "ema_decay_type"): _EMA,
-    ("Global", "ema_filter_no_grad"): _EMA,
     ("Global", "to_static"): _not_yet("training as a static graph"),
     ("Global", "d2s_train_image_shape"): _ignore("has no effect without to_static"),
     ("Global", "use_sync_bn"): _not_yet("batch normalisation over several GPUs"),

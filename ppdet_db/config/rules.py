@@ -29,6 +29,7 @@ PICTURE_STEPS = {
 
 def check(report: Report) -> None:
     """Runs every rule."""
+    average_is_made(report)
     for section, readers in (("Train", [("Loss",)]), ("Eval", [("PostProcess",), ("Metric",)])):
         steps = _steps(report, section)
         if steps is None:
@@ -42,6 +43,14 @@ def check(report: Report) -> None:
         shrink_map_comes_first(report, steps)
         no_label_map_after_resize(report, steps)
         picture_stays_where_its_labels_are(report, steps)
+
+
+def average_is_made(report: Report) -> None:
+    """Settings of a moving average without the average have no effect."""
+    options = report.config.data.get("Global")
+    if isinstance(options, dict) and options.get("use_ema") in (None, False):
+        for key in (key for key in options if str(key).startswith("ema_")):
+            report.note(("Global", key), "ignored: has no effect without use_ema")
 
 
 def keys_reach_every_transform(report: Report, section: str, steps: list[Spec]) -> set[str] | None:

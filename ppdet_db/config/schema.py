@@ -1,6 +1,7 @@
 """What a config may hold: which registry answers which section, and the options without a class."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ppdet_db.registry import (
     BACKBONES,
@@ -71,6 +72,14 @@ class GlobalOptions:
         save_epoch_step: epochs between two numbered checkpoints; 0 for none.
         eval_batch_step: steps between two evaluations, or [first step, steps between]; null for none.
         eval_batch_epoch: epochs between two evaluations; counts instead of eval_batch_step.
+        accumulate: batches whose gradients make one step. Everything that counts steps counts these.
+        use_ema: average the weights over the steps; evaluate the average.
+        ema_decay: share that the average keeps at a late step.
+        ema_gamma: of ema_decay_type exponential: steps after which the decay has come 63 % of its way.
+        ema_decay_type: how the decay grows to ema_decay: threshold, exponential, or normal, which has it at once.
+        ema_filter_no_grad: leave parameters without gradient out of the average; they do not change.
+        freeze: parts of the network (backbone, neck.p5_conv) whose parameters are not trained.
+        freeze_norm: parts whose batch norms keep and use their running statistics; true for all.
         pretrained_model: weights to start from.
         checkpoints: checkpoint to resume training from, or to evaluate.
         infer_img: picture or folder to predict.
@@ -89,6 +98,14 @@ class GlobalOptions:
     save_epoch_step: int = 0
     eval_batch_step: int | list[int] | None = None
     eval_batch_epoch: int | None = None
+    accumulate: int = 1
+    use_ema: bool = False
+    ema_decay: float = 0.9998
+    ema_gamma: float = 2000
+    ema_decay_type: Literal["threshold", "exponential", "normal"] = "threshold"
+    ema_filter_no_grad: bool = False
+    freeze: list[str] = field(default_factory=list)
+    freeze_norm: bool | list[str] = False
     pretrained_model: str | None = None
     checkpoints: str | None = None
     infer_img: str | None = None
@@ -101,7 +118,12 @@ class GlobalOptions:
     def __post_init__(self) -> None:
         _at_least(1, epoch_num=self.epoch_num, print_batch_step=self.print_batch_step)
         _at_least(1, log_smooth_window=self.log_smooth_window, eval_batch_epoch=self.eval_batch_epoch)
+        _at_least(1, accumulate=self.accumulate)
         _at_least(0, save_epoch_step=self.save_epoch_step, seed=self.seed)
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+        if self.ema_gamma <= 0:
+            raise ValueError(f"ema_gamma must be above 0, got {self.ema_gamma}")
         step = self.eval_batch_step
         if isinstance(step, list) and (len(step) != 2 or step[0] < 0 or step[1] < 1):
             raise ValueError(f"eval_batch_step must be [first step, steps between], such as [0, 400], got {step}")

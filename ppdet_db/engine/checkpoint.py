@@ -190,7 +190,6 @@ def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.Path
             "Global.pretrained_model."
         )
     parameters = model.state_dict()
-    trained = [name for name, tensor in model.named_parameters() if not tensor.stop_gradient]
     state, owners = {}, set()
     moments = paddleocr.moments(folder, model, optimizer) if folder.is_file() else _read(path)
     for key, tensor in moments.items():
@@ -205,7 +204,8 @@ def load_optimizer(model: paddle.nn.Layer, optimizer: Any, folder: str | os.Path
     if "LR_Scheduler" in own:  # Paddle insists on one; the schedule's owner restores it by itself
         state["LR_Scheduler"] = own["LR_Scheduler"]
     optimizer.set_state_dict(state)
-    return [name for name in trained if name not in owners], sorted(owners.difference(trained))
+    without = [name for name, tensor in model.named_parameters() if not tensor.stop_gradient and name not in owners]
+    return without, [name for name in parameters if name in owners and parameters[name].stop_gradient]
 
 
 def load_state(folder: str | os.PathLike) -> dict:

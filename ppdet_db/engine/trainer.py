@@ -1,12 +1,11 @@
 """The training loop, and what stands around it: resume, save, evaluate, log, stop."""
 
 import contextlib
+import itertools
 import math
 import random
-import signal
-import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,28 @@ from tqdm import tqdm
 
 from ppdet_db.config import Plan
 from ppdet_db.engine import build, checkpoint
+from ppdet_db.engine.divergence import finite_medians, refuse_bad_weights
+from ppdet_db.engine.ema import ModelEMA
 from ppdet_db.engine.evaluate import evaluate, predict_with, refuse_bad
+from ppdet_db.engine.freeze import freeze
 from ppdet_db.engine.log import RunLog, Timer, describe_run, hours, logger, memory_mb, write_whole
+from ppdet_db.engine.stop import Stopped, StopSignals
 from ppdet_db.errors import DetError
 
 BEST, LATEST, CONFIG = "best_accuracy", "latest", "config.yml"
-
-
-class Stopped(Exception):
-    """SIGINT or SIGTERM came: raised between steps, and between the batches of an evaluation."""
 
 
 def every(when: int | list[int] | None, count: int) -> bool:
     """Whether something is due after `count` steps: `n`, or `[start, n]` (not before `start`); None or 0 is never."""
     start, interval = when if isinstance(when, list) else (0, when)
     return bool(interval) and count > start and (count - start) % interval == 0
+
+
+def grouped(batches: Iterable, count: int) -> Iterator[list]:
+    """Lists of `count` batches; the last may be shorter."""
+    batches = iter(batches)
+    while group := list(itertools.islice(batches, count)):
+        yield group
 
 
 class Trainer:
@@ -58,12 +64,13 @@ class Trainer:
         self.eval_loader = build.loader_of(plan, train=False)
         self.sampler = self.train_loader.batch_sampler
         self.model = build.build_model(plan.architecture)
+        self.frozen = freeze(self.model, plan)
         self.loss = build.build_loss(plan.loss)
         self.optimizer, self.schedule = build.build_optimizer(
             plan.optimizer,
             parameters=dict(self.model.named_parameters()),
             epochs=options.epoch_num,
-            step_each_epoch=self.sampler.batches_per_epoch(),
+            step_each_epoch=self._steps_per_epoch(),
         )
         self.postprocess = build.build_postprocess(plan.postprocess)
         self.metric = build.build_metric(plan.metric)
@@ -73,7 +80,8 @@ class Trainer:
         self.evaluated_at = -1
         self.recent: deque[dict[str, paddle.Tensor]] = deque(maxlen=options.log_smooth_window)
         self.timer = Timer()
-        self.stop_signal: int | None = None
+        self.stop = StopSignals()
+        self.ema: ModelEMA | None = None
 
         self._begin(resume)
         self.network = paddle.DataParallel(self.model) if paddle.distributed.get_world_size() > 1 else self.model
@@ -86,20 +94,20 @@ class Trainer:
         """
         self.model.train()
         self.timer = Timer()
-        with self.run_log, self._stoppable(), self._bar() as bar:
+        with self.run_log, self._saved_when_stopped(), self._bar() as bar:
             while self.epoch < self.options.epoch_num:
                 self._evaluate_if_due()  # by epochs, or what a stop left undone
                 self.sampler.start(self.epoch, self.batch_in_epoch)
-                for batch in self.timer.each(self.train_loader):
+                for batches in self.timer.each(grouped(self.train_loader, self.options.accumulate)):
                     self.rate = self.optimizer.get_lr()
-                    self.recent.append(self.step(batch))
+                    self.recent.append(self.step(*batches))
                     self.global_step += 1
-                    self.batch_in_epoch += 1
+                    self.batch_in_epoch += len(batches)
                     bar.update()
                     if every(self.options.print_batch_step, self.global_step):
                         self.log()
                     self._evaluate_if_due()
-                    self._stop_if_asked()
+                    self.stop.answer()
                 self.epoch, self.batch_in_epoch = self.epoch + 1, 0
                 self.save(LATEST)
                 if every(self.options.save_epoch_step, self.epoch):
@@ -109,22 +117,34 @@ class Trainer:
             logger.info("finished: %d epochs, %d steps; %s", self.epoch, self.global_step, self._describe_best())
         return self.best
 
-    def step(self, batch: dict) -> dict[str, paddle.Tensor]:
-        """Forward, loss, backward, optimizer, schedule. Returns the losses, still on the device."""
-        refuse_bad(batch)
-        losses = self.loss(self.network(batch["image"]), batch)
-        losses["loss"].backward()
+    def step(self, *batches: dict) -> dict[str, paddle.Tensor]:
+        """Forward, loss and backward of each batch, then optimizer, schedule and average.
+
+        Losses and gradients are means over the batches, each with the weight of its pictures. Returns the losses, still
+        on the device.
+        """
+        for batch in batches:
+            refuse_bad(batch)
+        pictures = [len(batch["image"]) for batch in batches]
+        total: dict[str, paddle.Tensor] = {}
+        for batch, count in zip(batches, pictures, strict=True):
+            losses = self.loss(self.network(batch["image"]), batch)
+            losses = {name: value * (count / sum(pictures)) for name, value in losses.items()}
+            losses["loss"].backward()
+            total = {name: value.detach() + total.get(name, 0) for name, value in losses.items()}
         self.optimizer.step()
         self.optimizer.clear_grad()
         self.schedule.step()
-        return {name: value.detach() for name, value in losses.items()}
+        if self.ema:
+            self.ema.update(self.model)
+        return total
 
     def log(self) -> None:
         """One line for people, one row for plots. Losses are medians over the last `log_smooth_window` steps."""
         losses = self._read_losses()
         reader, batch = self.timer.take()
-        pictures = self.sampler.batch_size / batch
-        left = (self.options.epoch_num * self.sampler.batches_per_epoch() - self.global_step) * batch
+        pictures = self.sampler.batch_size * self.options.accumulate / batch
+        left = (self.options.epoch_num * self._steps_per_epoch() - self.global_step) * batch
         logger.info(
             "epoch %d/%d, step %d, lr %.6g, %s, reader %.3f s, batch %.3f s, %.1f images/s, eta %s, memory %.0f MB",
             self.epoch + 1, self.options.epoch_num, self.global_step, self.rate,
@@ -162,7 +182,7 @@ class Trainer:
         `epoch` and `batch_in_epoch` in its state are the ones to go on with.
         """
         self._read_losses()
-        self._refuse_bad_weights()
+        refuse_bad_weights(self.model, self.global_step, self.folder)
         if not self.is_main:
             return
         state = {
@@ -175,8 +195,10 @@ class Trainer:
             "best": self.best,
             "seed": self.options.seed,
             "random_states": checkpoint.random_states(),
+            "ema": self.ema.state_dict() if self.ema else None,
         }
-        checkpoint.save(self.folder / name, self.model, self.optimizer, state)
+        average = self.ema.model if self.ema else None
+        checkpoint.save(self.folder / name, self.model, self.optimizer, state, average)
 
     def _choose_start(self, resume: bool) -> Path | None:
         """The checkpoint to resume from, if any. Refuses to write over another run."""
@@ -204,9 +226,8 @@ class Trainer:
                 self._log_notes(own / CONFIG, resume)
                 if self.start_from:
                     self._restore(self.start_from)
-                elif self.options.pretrained_model:
-                    report = checkpoint.load_weights(self.model, self.options.pretrained_model, strict=False)
-                    logger.info("pretrained: %s", report)
+                else:
+                    self._initialize()
                 write_whole(own / CONFIG, self.plan.config.to_yaml())
                 describe_run(own)
                 self.run_log.start(self.global_step)
@@ -219,6 +240,8 @@ class Trainer:
     def _log_notes(self, old_config: Path, resume: bool) -> None:
         for note in self.plan.notes:
             logger.info("note: %s", note)
+        for line in self.frozen:
+            logger.info(line)
         given = self.options.checkpoints
         if resume and given and self.start_from != Path(given):
             logger.info("note: --resume goes on from %s; Global.checkpoints (%s) is not read", self.start_from, given)
@@ -228,9 +251,22 @@ class Trainer:
             for change in differences(yaml.safe_load(old_config.read_text("utf-8")), self.plan.config.data):
                 logger.info("changed since the run began: %s", change)
 
+    def _initialize(self) -> None:
+        if self.options.pretrained_model:
+            report = checkpoint.load_weights(self.model, self.options.pretrained_model, strict=False)
+            logger.info("pretrained: %s", report)
+        self.ema = self._new_average()
+
+    def _new_average(self) -> ModelEMA | None:
+        options = self.options
+        if not options.use_ema:
+            return None
+        how = options.ema_decay, options.ema_gamma, options.ema_decay_type, options.ema_filter_no_grad
+        return ModelEMA(self.model, *how)
+
     def _restore(self, folder: Path) -> None:
-        checkpoint.load_weights(self.model, folder, strict=True)
-        checkpoint.load_optimizer(self.model, self.optimizer, folder)
+        checkpoint.load_weights(self.model, folder, strict=True, to_train_on=True)
+        without, unused = checkpoint.load_optimizer(self.model, self.optimizer, folder)
         state = checkpoint.load_state(folder)
         self.epoch, self.batch_in_epoch = state["epoch"], state["batch_in_epoch"]
         self.global_step = state["global_step"]
@@ -241,8 +277,8 @@ class Trainer:
         if self.batch_in_epoch and was != now:
             raise DetError(
                 f"{folder}: saved in the middle of an epoch of {was}, now it has {now}: the place in it cannot be "
-                "found again. Use the old data, batch_size_per_card and number of processes, or a checkpoint from the "
-                "end of an epoch."
+                "found again. Use the old data, batch_size_per_card, accumulate and number of processes, or a "
+                "checkpoint from the end of an epoch."
             )
         self.schedule.set_state_dict(state["schedule"])
         checkpoint.set_random_states(state["random_states"])
@@ -250,38 +286,26 @@ class Trainer:
             "resumed from %s: epoch %d, batch %d, step %d, lr %.6g",
             folder, self.epoch + 1, self.batch_in_epoch, self.global_step, self.optimizer.get_lr(),
         )  # fmt: skip
+        if without:
+            logger.info("no moments of %s in the checkpoint: they begin at zero", some(without))
+        if unused:
+            logger.info("the checkpoint's moments of %s are left out: these are frozen now", some(unused))
+        self._restore_average(folder, state.get("ema"))
+
+    def _restore_average(self, folder: Path, state: dict | None) -> None:
+        self.ema = self._new_average()
+        if self.ema and state:
+            self.ema.set_state_dict(state, checkpoint.load_average(folder))
+        elif self.ema:
+            logger.info("use_ema is on now and was off before: the average begins after step %d", self.global_step)
+        elif state:
+            logger.info(
+                "use_ema is off now and was on before: the averages in %s are left behind, later scores are of the "
+                "weights themselves", folder,
+            )  # fmt: skip
 
     def _read_losses(self) -> dict[str, float]:
-        """Medians of the recent losses; raises DetError naming one that is not finite."""
-        if not self.recent:
-            return {}
-        names = list(self.recent[0])
-        values = paddle.stack([paddle.stack([losses[name] for name in names]) for losses in self.recent]).numpy()
-        bad = ~np.isfinite(values)
-        if bad.any():
-            row = int(bad.any(axis=1).argmax())
-            found = {name: value for name, value, is_bad in zip(names, values[row], bad[row], strict=True) if is_bad}
-            if len(found) > 1:
-                found.pop("loss", None)  # the sum says less than the part it comes from
-            raise DetError(
-                f"{', '.join(f'{name} is {value}' for name, value in found.items())} at step "
-                f"{self.global_step - len(values) + 1 + row}: {self._diverged()}"
-            )
-        return dict(zip(names, np.median(values, axis=0).tolist(), strict=True))
-
-    def _refuse_bad_weights(self) -> None:
-        """A gradient can be NaN where the loss is not; the next loss would tell, but the checkpoint comes first."""
-        weights = {name: value for name, value in self.model.state_dict().items() if value.is_floating_point()}
-        finite = paddle.stack([paddle.isfinite(value).all() for value in weights.values()]).numpy()
-        if not finite.all():
-            name = list(weights)[int(finite.argmin())]
-            raise DetError(f"the weight {name} is not finite after step {self.global_step}: {self._diverged()}")
-
-    def _diverged(self) -> str:
-        return (
-            f"training has diverged and stops; the checkpoints in {self.folder} are from before. Try a lower learning "
-            "rate, a longer warm-up (lr.warmup_epoch) or Optimizer.clip_norm_global."
-        )
+        return finite_medians(self.recent, self.global_step, self.folder)
 
     def _evaluate_if_due(self) -> None:
         if self.options.eval_batch_epoch:
@@ -291,12 +315,16 @@ class Trainer:
         if due and self.global_step != self.evaluated_at:
             self.evaluate_and_keep_best()
 
+    def _steps_per_epoch(self) -> int:
+        return -(-self.sampler.batches_per_epoch() // self.options.accumulate)
+
     def _epoch_shape(self) -> str:
-        return f"{self.sampler.batches_per_epoch()} batches of {self.sampler.batch_size}"
+        shape = f"{self.sampler.batches_per_epoch()} batches of {self.sampler.batch_size}"
+        return shape if self.options.accumulate == 1 else f"{shape}, {self.options.accumulate} a step"
 
     def _predict(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        self._stop_if_asked()
-        return predict_with(self.model)(images)
+        self.stop.answer()
+        return predict_with(self.ema.model if self.ema else self.model)(images)
 
     def _describe_best(self) -> str:
         indicator = self.metric.main_indicator
@@ -304,38 +332,21 @@ class Trainer:
             return f"no best {indicator} yet"
         return f"best {indicator} {self.best[indicator]:.4f} at step {self.best['step']}"
 
-    def _stop_if_asked(self) -> None:
-        if self.stop_signal:
-            raise Stopped
-
     @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM set a flag; `Stopped`, which answers it, saves `latest`. A second signal acts as usual."""
-        self.stop_signal = None
-        kept: dict[int, Any] = {}
-
-        def note(number: int, frame: Any) -> None:
-            self.stop_signal = number
-            for each, handler in kept.items():
-                signal.signal(each, handler)
-
-        if threading.current_thread() is threading.main_thread():  # only there may a program take signals
-            for number in (signal.SIGINT, signal.SIGTERM):
-                kept[number] = signal.signal(number, note)
+    def _saved_when_stopped(self) -> Iterator[None]:
+        """A signal ends what is inside at the next answer to it, and `latest` is saved."""
         try:
-            yield
+            with self.stop.noted():
+                yield
         except Stopped:
             self.save(LATEST)
             logger.info(
                 "stopped by %s after step %d; %s is saved. The same command with --resume goes on from here.",
-                signal.Signals(self.stop_signal).name, self.global_step, self.folder / LATEST,
+                self.stop.name, self.global_step, self.folder / LATEST,
             )  # fmt: skip
-        finally:
-            for number, handler in kept.items():
-                signal.signal(number, handler)
 
     def _bar(self) -> tqdm:
-        total = self.options.epoch_num * self.sampler.batches_per_epoch()
+        total = self.options.epoch_num * self._steps_per_epoch()
         return tqdm(total=total, initial=self.global_step, desc="train", unit="step", disable=None, leave=False)
 
 
@@ -348,6 +359,11 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
         ]
     return [] if old == new else [f"{path}: {old} -> {new}"]
+
+
+def some(names: list[str]) -> str:
+    """`5 parameters (a, b, c, ...)`"""
+    return f"{len(names)} parameters ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def seed_everything(seed: int) -> None:

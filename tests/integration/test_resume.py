@@ -105,10 +105,16 @@ os.rename = kill_at_rename
 """
 
 
-def start(folder: Path, name: str, workers: int = 0, resume: bool = False, **environment: int) -> subprocess.Popen:
+AVERAGED = ("Global.use_ema=true", "Global.accumulate=3", "Global.freeze=[backbone.conv]", "Global.freeze_norm=[head]")
+"""Two steps an epoch, of three batches and of one."""
+
+
+def start(
+    folder: Path, name: str, workers: int = 0, resume: bool = False, overrides: tuple[str, ...] = (), **environment: int
+) -> subprocess.Popen:
     """`tools/train.py` with output folder `name`, leader of a new process group."""
     command = [sys.executable, str(ROOT / "tools/train.py"), "-c", "resume.yml", "-o"]
-    command += [f"Global.save_model_dir={name}", f"Train.loader.num_workers={workers}"]
+    command += [f"Global.save_model_dir={name}", f"Train.loader.num_workers={workers}", *overrides]
     return subprocess.Popen(
         command + ["--resume"] * resume,
         cwd=folder,
@@ -133,9 +139,9 @@ def state_of(run: Path) -> dict:
 
 
 def equal_runs(one: Path, other: Path) -> bool:
-    files = ("latest/model.safetensors", "latest/optimizer.safetensors")
+    files = {path.name for run in (one, other) for path in (run / "latest").iterdir()} - {"state.json"}
     return state_of(one) == state_of(other) and all(
-        (one / file).read_bytes() == (other / file).read_bytes() for file in files
+        (one / "latest" / file).read_bytes() == (other / "latest" / file).read_bytes() for file in files
     )
 
 
@@ -217,3 +223,20 @@ def test_sigkill_between_steps_while_saving_and_from_outside(folder):
     assert sorted(path.name for path in (folder / "killed").iterdir()) == sorted(
         path.name for path in (folder / "whole").iterdir()
     )
+
+
+def test_sigkill_of_a_run_with_accumulated_gradients_averaged_weights_and_frozen_parts(folder):
+    whole = finish(start(folder, "averaged", overrides=AVERAGED))
+    killed = finish(start(folder, "killed_averaged", overrides=AVERAGED, SIGKILL_AT=12))  # in step 6
+    stopped = finish(start(folder, "killed_averaged", resume=True, overrides=AVERAGED, SIGINT_AT=2))  # in step 7
+    resumed = finish(start(folder, "killed_averaged", resume=True, overrides=AVERAGED))
+
+    assert [code for code, _, _ in (whole, killed, stopped, resumed)] == [0, -signal.SIGKILL, 0, 0], resumed[2]
+    assert "resumed from killed_averaged/latest: epoch 3, batch 3, step 5" in stopped[1]
+    assert "stopped by SIGINT after step 7" in stopped[1]
+    assert "resumed from killed_averaged/latest: epoch 4, batch 3, step 7" in resumed[1]
+    assert {"model.safetensors", "training.safetensors", "optimizer.safetensors", "state.json"} == {
+        path.name for path in (folder / "averaged/latest").iterdir()
+    }
+    assert state_of(folder / "averaged")["ema"]["step"] == 12
+    assert equal_runs(folder / "killed_averaged", folder / "averaged")

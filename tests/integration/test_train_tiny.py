@@ -43,7 +43,7 @@ def test_learns_and_the_best_checkpoint_evaluates_to_what_was_logged(tiny):
 def test_no_worker_stays_behind(tiny):
     class Stopping(Trainer):
         def step(self, batch):
-            self.stop_signal = 2  # as the handler of SIGINT does
+            self.stop.number = 2  # as the handler of SIGINT does
             return super().step(batch)
 
     overrides = ["Train.loader.num_workers=2", "Eval.loader.num_workers=1"]

@@ -303,11 +303,19 @@ NOTES = [
         "print_batch_step: 5",
         "strict: false\n  colour: blue",
         [
-            "b.yml:4: Global.colour: ignored: Global has no parameter 'colour'. Known: checkpoints, data_root, "
-            "epoch_num, eval_batch_epoch, eval_batch_step, imports, infer_img, log_smooth_window, pretrained_model, "
-            "print_batch_step, save_epoch_step, save_model_dir, save_res_path, seed, strict, use_gpu."
+            "b.yml:4: Global.colour: ignored: Global has no parameter 'colour'. Known: accumulate, checkpoints, "
+            "data_root, ema_decay, ema_decay_type, ema_filter_no_grad, ema_gamma, epoch_num, eval_batch_epoch, "
+            "eval_batch_step, freeze, freeze_norm, imports, infer_img, log_smooth_window, pretrained_model, "
+            "print_batch_step, save_epoch_step, save_model_dir, save_res_path, seed, strict, use_ema, use_gpu."
         ],
     ),
+    (
+        "settings of an average that is not made",
+        "print_batch_step: 5",
+        "use_ema: false\n  ema_decay: 0.99",
+        ["b.yml:4: Global.ema_decay: ignored: has no effect without use_ema"],
+    ),
+    ("settings of an average that is made", "print_batch_step: 5", "use_ema: true\n  ema_decay: 0.99", []),
 ]
 
 

@@ -125,6 +125,10 @@ WRONG_SECTIONS = [
     ("Global", {"epoch_num": 1, "eval_batch_step": 0}, ["Global: eval_batch_step must be at least 1, got 0"]),
     ("Global", {"epoch_num": 1, "eval_batch_step": [0, 0]}, ["Global: eval_batch_step must be [first step, steps "
                                                             "between], such as [0, 400], got [0, 0]"]),
+    ("Global", {"epoch_num": 1, "accumulate": 0}, ["Global: accumulate must be at least 1, got 0"]),
+    ("Global", {"epoch_num": 1, "ema_decay": 1}, ["Global: ema_decay must be in [0, 1), got 1"]),
+    ("Global", {"epoch_num": 1, "ema_gamma": 0}, ["Global: ema_gamma must be above 0, got 0"]),
+    ("Global", {"epoch_num": 1, "freeze": "backbone"}, ["Global.freeze: must be a list of texts, got 'backbone'"]),
     ("loader", None, ["loader: must be a mapping (key: value), got null"]),
     ("transforms", {"ToCHWImage": None}, ["transforms: must be a list of transforms, got {'ToCHWImage': None}"]),
     ("Optimizer", {"name": "Adam"}, ["Optimizer: Optimizer needs 'lr'"]),

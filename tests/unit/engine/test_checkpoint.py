@@ -381,3 +381,38 @@ class TestDamaged:
         with pytest.raises(CheckpointError) as error:
             checkpoint.load_state(tmp_path / "latest")
         assert str(error.value).startswith(f"{tmp_path}/latest/state.json: cannot be read: ")
+
+
+class TestAverage:
+    def test_is_what_is_loaded_unless_to_train_on(self, tmp_path):
+        model, average, loaded, trained = network(), network(), network(), network()
+        checkpoint.save(tmp_path / "latest", model, average=average)
+        report = checkpoint.load_weights(loaded, tmp_path / "latest", strict=True)
+        assert str(report) == f"{tmp_path}/latest: 8 of 8 arrays loaded; these are the averages (use_ema)"
+        assert arrays(loaded) == arrays(average) != arrays(model)
+        report = checkpoint.load_weights(trained, tmp_path / "latest", strict=True, to_train_on=True)
+        assert str(report) == f"{tmp_path}/latest: 8 of 8 arrays loaded"
+        assert arrays(trained) == arrays(model)
+        assert checkpoint.load_average(tmp_path / "latest").keys() == average.state_dict().keys()
+
+    def test_where_there_is_none_the_weights_themselves_are_both(self, tmp_path):
+        model, loaded = saved(tmp_path / "latest"), network()
+        report = checkpoint.load_weights(loaded, tmp_path / "latest", strict=True, to_train_on=True)
+        assert str(report) == f"{tmp_path}/latest: 8 of 8 arrays loaded"
+        assert arrays(loaded) == arrays(model)
+
+
+def test_moments_of_what_is_trained_now_and_was_not_and_the_other_way_round(tmp_path):
+    model = network()
+    model.last.weight.stop_gradient = True
+    trained = {name: value for name, value in model.named_parameters() if not value.stop_gradient}
+    optimizer = Momentum(trained, learning_rate=0.1)
+    step(model, optimizer, 1)
+    checkpoint.save(tmp_path / "latest", model, optimizer)
+
+    model = network()
+    model.conv.bias.stop_gradient = True
+    trained = {name: value for name, value in model.named_parameters() if not value.stop_gradient}
+    optimizer = Momentum(trained, learning_rate=0.1)
+    without, unused = checkpoint.load_optimizer(model, optimizer, tmp_path / "latest")
+    assert (without, unused) == (["last.weight"], ["conv.bias"])

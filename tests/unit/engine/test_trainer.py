@@ -13,8 +13,10 @@ import paddle
 import pytest
 import yaml
 
-from ppdet_db.engine import Trainer, checkpoint, trainer
+from ppdet_db.contract import BadSample, Ragged
+from ppdet_db.engine import Trainer, build, checkpoint, evaluate, trainer
 from ppdet_db.engine.log import logger
+from ppdet_db.engine.predict import load_trained
 from ppdet_db.engine.trainer import differences, every
 from ppdet_db.errors import DetError
 
@@ -59,10 +61,10 @@ class StopAt(Trainer):
 
     at, number = 0, signal.SIGINT
 
-    def step(self, batch):
+    def step(self, *batches):
         if self.global_step + 1 == self.at:
             os.kill(os.getpid(), self.number)
-        return super().step(batch)
+        return super().step(*batches)
 
 
 def stopped_at(plan, step: int, *overrides: str) -> StopAt:
@@ -158,6 +160,153 @@ class TestSteps:
     def test_another_seed_is_another_run(self, plan, scores):
         first, second = Trainer(plan()), Trainer(plan("Global.save_model_dir=other", "Global.seed=7"))
         assert weights(first.model) != weights(second.model)
+
+
+class TestAccumulate:
+    """Eight pictures, batches of two, three batches a step: steps of three and of one batch."""
+
+    def test_everything_counts_steps(self, plan, scores):
+        run = Trainer(plan("Global.accumulate=3", "Global.eval_batch_step=3"))
+        run.fit()
+        assert steps_of("train") == [1, 2, 3, 4]
+        assert steps_of("eval") == [3, 4]
+        rates = [row["lr"] for row in run.run_log.rows("train")]
+        assert rates == pytest.approx([0.0005 * (1 + np.cos(np.pi * step / 4)) for step in range(4)])
+        assert (run.epoch, run.global_step) == (2, 4)
+
+    def test_batches_come_in_groups_that_end_with_the_epoch(self, plan, scores):
+        class Counting(Trainer):
+            def step(self, *batches):
+                groups.append([len(batch["image"]) for batch in batches])
+                return super().step(*batches)
+
+        groups: list[list[int]] = []
+        Counting(plan("Global.accumulate=2", "Train.loader.batch_size_per_card=3")).fit()
+        assert groups == [[3, 3], [2]] * 2
+
+    @pytest.mark.parametrize("sizes", [(1, 1), (2, 1), (1, 2, 3)])
+    def test_equals_one_large_batch_where_the_loss_is_a_mean_over_pictures(self, plan, sizes):
+        """No batch norm, and not DBLoss, whose dice and hard negatives look at the whole batch."""
+
+        def trained(*batches: dict) -> tuple[dict[str, float], np.ndarray]:
+            paddle.seed(0)
+            run.model = run.network = paddle.nn.Conv2D(3, 1, 3)
+            run.loss = lambda maps, batch: {"loss": (maps * batch["factor"]).square().mean()}
+            run.optimizer = paddle.optimizer.SGD(0.1, run.model.parameters())
+            losses = run.step(*batches)
+            return losses["loss"].item(), run.model.weight.numpy()
+
+        run = Trainer(plan())
+        draw = np.random.default_rng(0).normal
+        batches = [
+            {
+                "image": paddle.to_tensor(draw(size=(size, 3, 8, 8)).astype("float32")),
+                "factor": paddle.to_tensor(draw(size=(size, 1, 1, 1)).astype("float32")),
+            }
+            for size in sizes
+        ]
+        together = {key: paddle.concat([batch[key] for batch in batches]) for key in batches[0]}
+        (loss, weight), (expected_loss, expected_weight) = trained(*batches), trained(together)
+        assert loss == pytest.approx(expected_loss, rel=1e-6)
+        np.testing.assert_allclose(weight, expected_weight, rtol=0, atol=1e-6)
+
+    def test_stopped_in_an_epoch_and_resumed_equals_undisturbed(self, plan, scores):
+        accumulate = "Global.accumulate=2", "Train.loader.batch_size_per_card=1"
+        whole = Trainer(plan(*accumulate, "Global.save_model_dir=whole"))
+        whole.fit()
+        run = stopped_at(plan, 6, *accumulate)
+        assert (run.epoch, run.batch_in_epoch, state()["batch_in_epoch"]) == (1, 4, 4)
+        resumed = Trainer(plan(*accumulate), resume=True)
+        resumed.fit()
+        assert weights(resumed.model) == weights(whole.model)
+
+    def test_another_number_is_refused_in_the_middle_of_an_epoch(self, plan, scores):
+        stopped_at(plan, 1, "Global.accumulate=2")
+        with pytest.raises(DetError, match=r"an epoch of 4 batches of 2, 2 a step, now it has 4 batches of 2: the pla"):
+            Trainer(plan(), resume=True)
+
+    def test_a_bad_sample_is_found_before_the_first_gradient(self, plan, scores):
+        run = Trainer(plan())
+        good, bad = next(iter(run.train_loader)), {"bad": Ragged([BadSample("a.jpg", "labels.txt:1", "broken")])}
+        with pytest.raises(DetError, match=r"a\.jpg"):
+            run.step(good, bad)
+        assert all(weight.grad is None for weight in run.model.parameters())
+
+
+EMA = "Global.use_ema=true"
+
+
+class TestAverage:
+    def test_is_what_evaluates_and_does_not_touch_training(self, plan, scores):
+        plain = Trainer(plan("Global.save_model_dir=plain"))
+        plain.fit()
+        run = Trainer(plan(EMA, "Global.eval_batch_step=1"))
+        run.fit()
+        assert weights(run.model) == weights(plain.model)
+        picture = paddle.rand([1, 3, 64, 64])
+        averaged, last = run._predict(picture)["maps"], trainer.predict_with(run.model)(picture)["maps"]
+        assert np.array_equal(averaged, run.ema.model(picture)["maps"])
+        assert not np.array_equal(averaged, last)
+        assert run.ema.step == 8
+
+    def test_later_evaluation_of_the_checkpoint_gives_what_training_printed(self, plan, lines):
+        low = "PostProcess.thresh=0.01", "PostProcess.box_thresh=0.01"  # so that something is found
+        best = Trainer(plan(EMA, *low)).fit()
+        checked = plan(*low, "Global.checkpoints=run/best_accuracy")
+        model = load_trained(checked)
+        assert "weights: run/best_accuracy: 245 of 245 arrays loaded; these are the averages (use_ema)" in lines
+        loader = build.loader_of(checked, train=False)
+        postprocess, metric = build.build_postprocess(checked.postprocess), build.build_metric(checked.metric)
+        values = evaluate(trainer.predict_with(model), loader, postprocess, metric)
+        assert best["found"] > 0
+        assert {**values, "fps": 0, "step": 0} == {**best, "fps": 0, "step": 0}
+
+    def test_the_checkpoint_holds_both(self, plan, scores):
+        run = Trainer(plan(EMA))
+        run.fit()
+        for file, model in (("model", run.ema.model), ("training", run.model)):
+            held = checkpoint._read(Path(f"run/latest/{file}.safetensors"))
+            assert {name: value.numpy().tolist() for name, value in held.items()} == weights(model)
+
+    def test_pretrained_weights_are_the_averages_and_the_next_average_starts_with_them(self, plan, scores, lines):
+        first = stopped_at(plan, 3, EMA, "Global.save_model_dir=first")
+        run = Trainer(plan(EMA, "Global.pretrained_model=first/latest"))
+        assert "pretrained: first/latest: 245 of 245 arrays loaded; these are the averages (use_ema)" in lines
+        assert weights(run.model) == weights(first.ema.model) == weights(run.ema.model)
+        assert run.ema.step == 0
+
+    def test_resumed_equals_undisturbed(self, plan, scores):
+        how = EMA, "Global.ema_decay_type=exponential", "Global.ema_gamma=3", "Global.ema_decay=0.9"
+        whole = Trainer(plan(*how, "Global.save_model_dir=whole"))
+        whole.fit()
+        stopped_at(plan, 3, *how)
+        resumed = Trainer(plan(*how), resume=True)
+        resumed.fit()
+        assert weights(resumed.model) == weights(whole.model)
+        assert weights(resumed.ema.model) == weights(whole.ema.model)
+        assert state()["ema"] == state(folder="whole")["ema"]
+        assert state()["ema"]["step"] == 8
+
+    def test_turned_on_at_a_resume_begins_with_the_weights_of_that_step(self, plan, scores, lines):
+        stopped_at(plan, 3)
+        run = Trainer(plan(EMA), resume=True)
+        assert lines[-1] == "use_ema is on now and was off before: the average begins after step 3"
+        assert weights(run.ema.model) == weights(run.model)
+        run.fit()
+        assert state()["ema"]["step"] == 5
+
+    def test_turned_off_at_a_resume_goes_on_with_the_weights_themselves(self, plan, scores, lines):
+        whole = Trainer(plan("Global.save_model_dir=whole"))
+        whole.fit()
+        stopped_at(plan, 3, EMA)
+        run = Trainer(plan(), resume=True)
+        assert lines[-1] == (
+            "use_ema is off now and was on before: the averages in run/latest are left behind, later scores are of the "
+            "weights themselves"
+        )
+        run.fit()
+        assert weights(run.model) == weights(whole.model)
+        assert not Path("run/latest/training.safetensors").exists()
 
 
 class TestDivergence:
@@ -381,8 +530,8 @@ class TestResume:
             Trainer(plan("Train.loader.batch_size_per_card=4"), resume=True)
         assert str(error.value) == (
             "run/latest: saved in the middle of an epoch of 4 batches of 2, now it has 2 batches of 4: the place in it "
-            "cannot be found again. Use the old data, batch_size_per_card and number of processes, or a checkpoint "
-            "from the end of an epoch."
+            "cannot be found again. Use the old data, batch_size_per_card, accumulate and number of processes, or a "
+            "checkpoint from the end of an epoch."
         )
         Trainer(plan(), resume=True).fit()
         Trainer(plan("Global.epoch_num=3", "Train.loader.batch_size_per_card=4"), resume=True).fit()
