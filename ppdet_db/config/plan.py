@@ -225,10 +225,14 @@ def _no_other_keys(
         report.unknown_key((*path, key), f"{path[-1]} has no '{key}'. {did_you_mean(key, known)}")
 
 
+CHEAP = (("Optimizer", "regularizer"), ("PostProcess",), ("Metric",))
+"""The sections whose part is built in no time, beside the transforms."""
+
+
 def _build_cheap_parts(report: Report) -> None:
-    """Builds what needs neither Paddle nor data, so that a value out of range comes before any work."""
+    """Builds what needs neither weights nor data, so that a value out of range comes before any work."""
     for path, spec in report.specs.items():
-        is_cheap = path in (("PostProcess",), ("Metric",)) or "transforms" in path
+        is_cheap = path in CHEAP or "transforms" in path
         if is_cheap and report.is_clean(path):
             try:
                 spec.build()

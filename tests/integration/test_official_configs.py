@@ -36,6 +36,7 @@ FATE: dict[str, list[str] | None] = {
         "Architecture.Backbone.model_size: must be 'tiny' or 'small' or 'medium', got 'base'",
         "Architecture.Neck.name: no neck named 'UniRepLKPAN'",
         "Loss.main_loss_type: must be ",
+        "Optimizer.regularizer: factor must be a number, got '5.0-05'",
         "the section 'Eval' is missing",
     ],
     "ch_PP-OCRv2/ch_PP-OCRv2_det_cml.yml": DISTILLATION,
@@ -129,14 +130,12 @@ def test_file_is_refused_in_the_fewest_words(file: str) -> None:
 
 def overrides(file: str) -> list[str]:
     """Paths, and what makes a training one small step."""
-    transforms = load_plan(FOLDER / file).train.dataset.transforms
-    [crop] = [spec.cls.__name__ for spec in transforms if "Crop" in spec.cls.__name__]
-    paths = [
-        "Global.save_model_dir=output",
-        "Global.pretrained_model=null",
-        *(f"{section}.dataset.data_dir=data" for section in ("Train", "Eval")),
-        *(f"{section}.dataset.label_file_list=[data/labels.txt]" for section in ("Train", "Eval")),
-    ]
+    plan = load_plan(FOLDER / file)
+    [crop] = [spec.cls.__name__ for spec in plan.train.dataset.transforms if "Crop" in spec.cls.__name__]
+    paths = ["Global.save_model_dir=output", "Global.pretrained_model=null"]
+    for section, reader in (("Train", plan.train), ("Eval", plan.eval)):
+        labels = ["data/labels.txt"] * len(reader.dataset.dataset.kwargs["label_file_list"])
+        paths += [f"{section}.dataset.data_dir=data", f"{section}.dataset.label_file_list=[{','.join(labels)}]"]
     return [
         *paths,
         "Global.epoch_num=1",
@@ -159,11 +158,11 @@ def test_file_trains_a_step_saves_and_evaluates(
     make_data(Path("data"), pictures=2)
     assert train.main(["-c", str(FOLDER / file), "-o", *overrides(file)]) == 0
     state = json.loads(Path("output/latest/state.json").read_text())
-    assert (state["epoch"], state["global_step"]) == (1, 1)
     rows = [json.loads(line) for line in Path("output/log.jsonl").read_text().splitlines()]
-    [evaluation] = [row for row in rows if row["kind"] == "eval"]
-    assert (evaluation["step"], evaluation["images"]) == (1, 2)
-    assert math.isfinite(evaluation["hmean"])
+    evaluations = [row for row in rows if row["kind"] == "eval"]
+    assert (state["epoch"], state["global_step"]) == (1, len(evaluations))
+    assert len(evaluations) >= 1, "one a step"
+    assert all(row["images"] >= 2 and math.isfinite(row["hmean"]) for row in evaluations)
     assert Path("output/best_accuracy/model.safetensors").is_file()
 
 
