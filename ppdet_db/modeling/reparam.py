@@ -23,7 +23,7 @@ def fuse(layer: nn.Layer) -> None:
             fuse(child)
 
 
-def fold(kernel: Tensor, batch_norm: nn.BatchNorm2D, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def fold(kernel: Tensor, batch_norm: nn.Layer, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Kernel (O, I, k, k) and bias (O,) of a convolution and the batch norm behind it, from its running statistics."""
     scale = batch_norm.weight / (batch_norm._variance + batch_norm._epsilon).sqrt()
     mean = batch_norm._mean if bias is None else batch_norm._mean - bias

@@ -121,10 +121,11 @@ class LCNetV3Block(nn.Layer):
         lab_lr: float,
     ):
         super().__init__()
-        rates = {"branches": branches, "lr_mult": lr_mult, "lab_lr": lab_lr}
-        self.dw_conv = LearnableRepConv(in_channels, in_channels, kernel_size, stride, groups=in_channels, **rates)
+        self.dw_conv = LearnableRepConv(
+            in_channels, in_channels, kernel_size, stride, in_channels, branches, lr_mult, lab_lr
+        )
         self.se = SEModule(in_channels, slope=1 / 6, lr_mult=lr_mult) if use_se else None
-        self.pw_conv = LearnableRepConv(in_channels, out_channels, 1, **rates)
+        self.pw_conv = LearnableRepConv(in_channels, out_channels, 1, 1, 1, branches, lr_mult, lab_lr)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.dw_conv(x)
@@ -155,7 +156,7 @@ class PPLCNetV3(nn.Layer):
         in_channels: int = 3,
         scale: float = 1.0,
         conv_kxk_num: int = 4,
-        lr_mult_list: list[float] = (1.0,) * 6,
+        lr_mult_list: tuple[float, float, float, float, float, float] = (1.0,) * 6,
         lab_lr: float = 0.1,
         det: bool = True,
     ):

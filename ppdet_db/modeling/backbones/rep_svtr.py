@@ -82,7 +82,7 @@ class RepSVTR_det(nn.Layer):
     def __init__(self, in_channels: int = 3):
         super().__init__()
         channels = STAGES[0][0]
-        layers = [
+        layers: list[nn.Layer] = [
             nn.Sequential(conv_bn(in_channels, channels // 2, 3, 2), nn.GELU(), conv_bn(channels // 2, channels, 3, 2))
         ]
         self.ends = []
