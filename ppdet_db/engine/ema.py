@@ -33,7 +33,7 @@ class ModelEMA:
     `model` is a copy of the network, in evaluation mode, whose weights are the averages.
 
     Args:
-        model: with the weights to start from.
+        model: whose weights stand in for the average until the first step, which leaves nothing of them.
         decay: that of late steps, in [0, 1).
         gamma: of `exponential`: steps after which the decay has come 63 % of its way.
         decay_type: `threshold`: at most (1 + t) / (10 + t) at step t, counted from 0; `exponential`: grows to `decay`
@@ -72,7 +72,7 @@ class ModelEMA:
             if name in self.left_out:
                 continue
             average = self.averages[name]
-            if weight.is_floating_point():
+            if newest < 1 and weight.is_floating_point():
                 average.add_((weight - average).scale_(newest))
             else:
                 paddle.assign(weight, average)

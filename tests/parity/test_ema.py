@@ -12,8 +12,8 @@ from ppdet_db.engine.ema import ModelEMA
 def test_of_a_constant(shared: Path) -> None:
     for case in json.loads((shared / "parity/labels/ema_constant.json").read_text()):
         model = nn.Linear(1, 1)
-        model.weight.set_value(paddle.full([1, 1], case["constant_weight"]))
         ema, recorded = ModelEMA(model, case["decay"], decay_type=case["type"]), dict(case["applied"])
+        model.weight.set_value(paddle.full([1, 1], case["constant_weight"]))
         for step in range(1, max(recorded) + 1):
             ema.update(model)
             if step in recorded:
