@@ -1,48 +1,36 @@
 """Networks against numbers recorded from PaddleOCR: keys, shapes, outputs, gradients, running statistics.
 
-Every record whose components exist and accept its parameters is compared, so a new component is covered at once.
+Every record in the folder is compared, so that one added there is covered at once.
 """
 
-import importlib
-import inspect
+import importlib.util
 import json
-import pkgutil
+import math
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
 
+import ppdet_db.components  # noqa: F401
 from ppdet_db.contract import BINARY
-from ppdet_db.modeling import backbones, heads, necks
 from ppdet_db.modeling.model import DetModel
 from ppdet_db.registry import BACKBONES, HEADS, NECKS, Spec
 
 FOLDER = Path(__file__).resolve().parents[2] / "../shared/parity"
 REGISTRIES = {"Backbone": BACKBONES, "Neck": NECKS, "Head": HEADS}
 
-for package in (backbones, necks, heads):
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+
+RECORDS = sorted((FOLDER / "models").glob("*.json"))
 
 
-def specs_of(architecture: dict) -> list[Spec] | None:
-    """Backbone, neck and head of a record; None when one of them, or one of their parameters, is not there."""
+def specs_of(architecture: dict) -> list[Spec]:
+    """Backbone, neck and head of a record."""
     specs = []
     for section, registry in REGISTRIES.items():
         kwargs = dict(architecture[section])
-        name = kwargs.pop("name")
-        if name not in registry or not set(kwargs) <= set(inspect.signature(registry.get(name)).parameters):
-            return None
-        specs.append(Spec(registry.get(name), kwargs, where=section))
+        specs.append(Spec(registry.get(kwargs.pop("name")), kwargs, where=section))
     return specs
-
-
-RECORDS = [
-    file
-    for file in sorted((FOLDER / "models").glob("*.json"))
-    if specs_of(json.loads(file.read_text())["architecture"]) is not None
-]
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +42,8 @@ def rule(shared):
     return module
 
 
-def test_records_of_the_first_networks_are_among_those_compared(shared):
-    assert {"det_r18_vd_db", "det_r50_vd_db", "det_mv3_db", "det_mv3_small05_nose_96"} <= {f.stem for f in RECORDS}
+def test_there_are_records(shared):
+    assert RECORDS
 
 
 @pytest.mark.parametrize("file", RECORDS, ids=lambda file: file.stem)
@@ -93,17 +81,32 @@ def assert_same_in_evaluation(model: DetModel, x: paddle.Tensor, record: dict, e
         numbers = [flat.mean(), flat.std(), *flat[:8], *middle]
         recorded = [summary["mean"], summary["std"], *summary["first8"], *summary["mid8"]]
         np.testing.assert_allclose(numbers, recorded, atol=2e-5 * max(1, summary["std"]), rtol=0, err_msg=place)
-    np.testing.assert_allclose(maps.numpy(), expected, atol=1e-5, rtol=0)
+    # a net whose maps reach 0 and 1 has logits of some hundreds, whose rounding the sigmoid passes on where it is steep
+    stats = record["eval_stats"]
+    saturates = stats["min"] < 1e-3 and stats["max"] > 1 - 1e-3
+    np.testing.assert_allclose(maps.numpy(), expected, atol=1e-4 if saturates else 1e-5, rtol=0)
+
+
+def tolerances(backbone: dict) -> tuple[float, float]:
+    """(absolute of the shrink and threshold map, relative of a gradient's norm) in training.
+
+    Batch statistics of deep nets depend on the order of sums. Each tolerance is about twice what the same net computed
+    in float64 differs from its float32 record: so much another machine's kernels may. With the rule's weights offsets
+    of deformable convolutions are about a pixel long, and rounding moves taps across the borders of pixels.
+    """
+    layers = backbone.get("layers", 0)
+    if layers >= 50 and any(backbone.get("dcn_stage", ())):
+        return 4e-2, 0.5
+    if backbone["name"] == "PPHGNetV2_B4":
+        return 1e-3, 0.03
+    return {50: (1e-3, 0.03), 101: (3e-3, 0.06), 152: (1.5e-2, 0.2), 200: (3e-2, 0.2)}.get(layers, (1e-4, 0.03))
 
 
 def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, expected: dict, rule) -> None:
-    """One step. Batch statistics of deep nets depend on the order of sums, so the tolerance grows with the depth.
-
-    A value that rounding moves across the kink of a relu switches its gradient: an input changed by 1e-7 moves the
-    norm of a shallow net's gradient by 1 %.
+    """One step. A value that rounding moves across the kink of a relu switches its gradient: an input changed by 1e-7
+    moves the norm of a shallow net's gradient by 1 %.
     """
-    layers = record["architecture"]["Backbone"].get("layers", 0)
-    atol, gradient_rtol = {50: (1e-3, 0.03), 101: (3e-3, 0.06), 152: (1.5e-2, 0.2)}.get(layers, (1e-4, 0.03))
+    atol, gradient_rtol = tolerances(record["architecture"]["Backbone"])
     model.train()
     outputs = model(x)
     maps = outputs["maps"]
@@ -116,9 +119,11 @@ def assert_same_in_training(model: DetModel, x: paddle.Tensor, record: dict, exp
     state = model.state_dict()
     gradients = {key: state[key].grad for key in record["grad_l2"]}
     assert [k for k, g in gradients.items() if g is None] == [k for k, g in record["grad_l2"].items() if g is None]
-    for key, norm in record["grad_l2"].items():
-        if norm is not None:  # those of biases before a batch norm are zero but for rounding, hence the 1e-3
-            assert gradients[key].norm().item() == pytest.approx(norm, rel=gradient_rtol, abs=1e-3), key
+    norms = {key: norm for key, norm in record["grad_l2"].items() if norm is not None}
+    # whatever shifts or scales the input of a batch norm has a gradient of zero but for rounding, in proportion to all
+    rounding = max(1e-3, 1e-6 * math.hypot(*norms.values()))
+    for key, norm in norms.items():
+        assert gradients[key].norm().item() == pytest.approx(norm, rel=gradient_rtol, abs=rounding), key
 
     for key, (total, norm) in record["bn_after_train"].items():
         assert state[key].sum().item() == pytest.approx(total, abs=3e-4 * norm), key
