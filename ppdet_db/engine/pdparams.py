@@ -148,7 +148,7 @@ class _Unpickler(pickle.Unpickler):
             raise _Refused(f"{module}.{name}")
         return known[asked]
 
-    # Methods and not the classes: a pickle may set attributes of what it is given, which a bound method refuses.
+    # Methods: a pickle may set attributes of what it is given, `__defaults__` of a function, which a method refuses.
 
     def make_dict(self, items: Any = ()) -> dict:
         return dict(items)

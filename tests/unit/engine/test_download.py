@@ -113,4 +113,4 @@ def test_cache_folder(tmp_path, monkeypatch):
     file = download.cached_file("https://a.b/c/d.pdparams")
     assert file == tmp_path / ".cache" / "ppdet_db" / "a.b" / "c" / "d.pdparams"
     for odd in ("https://a.b/../../../etc/d.pdparams", "https://a.b//etc/d.pdparams", "https://../d.pdparams"):
-        assert download.cached_file(odd).is_relative_to(tmp_path / ".cache" / "ppdet_db")
+        assert download.cached_file(odd).resolve().is_relative_to(tmp_path.resolve() / ".cache" / "ppdet_db")

@@ -180,14 +180,16 @@ class TestMalice:
         assert str(error.value).startswith(f"{file}: refused: it asks for '{refused}'")
 
     def test_a_hostile_file_spoils_nothing_for_the_next_one(self, tmp_path):
-        # BUILD with (None, {...}) sets attributes of whatever the name gave: of a class, it would stay
+        # BUILD with (None, {...}) sets attributes of whatever a name gave; a function would keep them
         hostile, sound = tmp_path / "hostile.pdparams", tmp_path / "x.pdparams"
-        for name in (b"numpy\ndtype", b"numpy\nndarray", b"numpy.core.multiarray\n_reconstruct"):
-            hostile.write_bytes(b"c" + name + b"\n(N}X\x0c\x00\x00\x00__setstate__Nstb.")
-            with pytest.raises(CheckpointError):
+        for name in (b"_codecs\nencode", b"numpy\ndtype", b"numpy\nndarray", b"numpy.core.multiarray\nscalar"):
+            hostile.write_bytes(b"c" + name + b"\n(N}X\x0c\x00\x00\x00__defaults__(X\x01\x00\x00\x00atstb.")
+            with pytest.raises(CheckpointError, match="damaged"):
                 pdparams.read_weights(hostile)
-        sound.write_bytes(pickle.dumps({"w": np.ones(1, "float32")}))
-        assert pdparams.read_weights(sound)["w"].tolist() == [1]
+        for protocol in (2, 4):
+            sound.write_bytes(pickle.dumps({"w": np.ones(1, "float32")}, protocol=protocol))
+            assert pdparams.read_weights(sound)["w"].tolist() == [1]
+        assert pdparams._Unpickler.make_bytes.__defaults__ is None
 
     def test_byte_order_that_a_file_names_stays_its_own(self, tmp_path):
         (tmp_path / "x.pdparams").write_bytes(pickle.dumps({"w": np.ones(1, ">f4")}))
@@ -253,6 +255,17 @@ class TestOptimizer:
             expected = own[f"{parameter.name}_velocity_0"].numpy()
             np.testing.assert_array_equal(moments[name, "velocity_0"], expected)
         assert step == 1
+
+    def test_a_name_that_begins_like_another(self, tmp_path):
+        model = nn.Linear(1, 1, weight_attr=paddle.ParamAttr(name="bn"), bias_attr=paddle.ParamAttr(name="bn_offset"))
+        moments = {"bn_velocity_0": np.ones(1), "bn_offset_velocity_0": np.zeros(1)}
+        paddle.save(model.state_dict(), str(tmp_path / "x.pdparams"))
+        (tmp_path / "x.pdopt").write_bytes(pickle.dumps(moments))
+        read, _ = pdparams.read_optimizer(str(tmp_path / "x"))
+        assert {key: value.item() for key, value in read.items()} == {
+            ("weight", "velocity_0"): 1,
+            ("bias", "velocity_0"): 0,
+        }
 
     def test_constant_rate_has_no_step(self, tmp_path):
         trained(tmp_path, schedule=False)
