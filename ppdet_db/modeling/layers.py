@@ -10,6 +10,9 @@ from paddle.regularizer import L2Decay
 
 Activation = Callable[[paddle.Tensor], paddle.Tensor]
 
+PADDLE_SLOPE = 0.1666667
+"""Of Paddle's hard sigmoid, with which PP-LCNet's weights were trained: not quite 1/6."""
+
 
 class ConvBNLayer(nn.Layer):
     """Convolution without bias, batch norm, and an activation if there is one. Odd kernels keep the size at stride 1.
@@ -83,7 +86,7 @@ class SEModule(nn.Layer):
 
     Args:
         reduction: how many times narrower the hidden layer is.
-        slope: of the hard sigmoid; 0.2 is MobileNetV3's and the necks', 1/6 (Paddle's default) that of PP-LCNet.
+        slope: of the hard sigmoid; 0.2 is MobileNetV3's and the necks', PADDLE_SLOPE that of PP-LCNet.
         lr_mult: factor on the learning rate of its weights.
     """
 

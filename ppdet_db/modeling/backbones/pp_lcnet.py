@@ -7,7 +7,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppdet_db.modeling.layers import ConvBNLayer, SEModule, kaiming_normal, round_channels
+from ppdet_db.modeling.layers import PADDLE_SLOPE, ConvBNLayer, SEModule, kaiming_normal, round_channels
 from ppdet_db.registry import BACKBONES
 
 BLOCKS = {  # kernel size, output channels, stride, squeeze and excitation
@@ -29,7 +29,7 @@ class DepthwiseSeparable(nn.Layer):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, use_se: bool):
         super().__init__()
         self.dw_conv = conv(in_channels, in_channels, kernel_size, stride, groups=in_channels)
-        self.se = SEModule(in_channels, slope=1 / 6) if use_se else None
+        self.se = SEModule(in_channels, slope=PADDLE_SLOPE) if use_se else None
         self.pw_conv = conv(in_channels, out_channels, 1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:

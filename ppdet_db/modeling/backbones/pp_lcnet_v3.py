@@ -8,6 +8,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import (
+    PADDLE_SLOPE,
     ConvBNLayer,
     LearnableAffine,
     SEModule,
@@ -124,7 +125,7 @@ class LCNetV3Block(nn.Layer):
         self.dw_conv = LearnableRepConv(
             in_channels, in_channels, kernel_size, stride, in_channels, branches, lr_mult, lab_lr
         )
-        self.se = SEModule(in_channels, slope=1 / 6, lr_mult=lr_mult) if use_se else None
+        self.se = SEModule(in_channels, slope=PADDLE_SLOPE, lr_mult=lr_mult) if use_se else None
         self.pw_conv = LearnableRepConv(in_channels, out_channels, 1, 1, 1, branches, lr_mult, lab_lr)
 
     def forward(self, x: Tensor) -> Tensor:

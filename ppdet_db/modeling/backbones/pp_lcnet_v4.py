@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 from paddle.nn.initializer import Constant
 
-from ppdet_db.modeling.layers import ConvBNLayer, SEModule, StemBlock, require_detection
+from ppdet_db.modeling.layers import PADDLE_SLOPE, ConvBNLayer, SEModule, StemBlock, require_detection
 from ppdet_db.modeling.reparam import RepDWConv
 from ppdet_db.registry import BACKBONES
 
@@ -42,7 +42,7 @@ class LCNetV4Block(nn.Layer):
         else:
             self.token_mixer.add_sublayer("dw_conv", depthwise)
         if use_se:
-            self.token_mixer.add_sublayer("se", SEModule(in_channels, slope=1 / 6))
+            self.token_mixer.add_sublayer("se", SEModule(in_channels, slope=PADDLE_SLOPE))
 
         self.channel_mixer = nn.Sequential(
             ("expand", ConvBNLayer(in_channels, 2 * in_channels, 1)),

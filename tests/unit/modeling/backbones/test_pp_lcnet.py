@@ -22,7 +22,7 @@ def test_only_the_last_stage_has_squeeze_and_excitation_of_slope_a_sixth():
     net = PPLCNet(scale=0.25)
     blocks = {name.rsplit(".", 3)[0] for name in net.state_dict() if ".se." in name}
     assert blocks == {"blocks6.0", "blocks6.1"}
-    assert net.blocks6[0].se.slope == 1 / 6
+    assert net.blocks6[0].se.slope == 0.1666667  # 1 / 6 as Paddle writes it
 
 
 def test_depthwise_convolutions_start_by_their_own_fan_in_and_batch_norms_are_not_decayed():
