@@ -146,8 +146,7 @@ def load_weights(
     """
     folder = find(folder)
     own = model.state_dict()
-    has_average = (folder / TRAINING).is_file()
-    path = folder / (TRAINING if has_average and to_train_on else MODEL)
+    path = folder / (TRAINING if has_average(folder) and to_train_on else MODEL)
     given, renamed = paddleocr.weights(folder, own) if folder.is_file() else (_read(path), "")
     equal = [name for name in own if name in given and given[name].shape == own[name].shape]
     report = LoadReport(
@@ -157,7 +156,7 @@ def load_weights(
         unexpected=[name for name in given if name not in own],
         unequal_shape=[name for name in own if name in given and given[name].shape != own[name].shape],
         renamed=renamed,
-        averaged=has_average and not to_train_on,
+        averaged=has_average(folder) and not to_train_on,
     )
     if not equal:
         raise CheckpointError(f"{report}. Nothing matches: it belongs to another architecture.")
@@ -169,6 +168,11 @@ def load_weights(
     for name in equal:
         own[name].set_value(given[name].astype(own[name].dtype))
     return report
+
+
+def has_average(folder: str | os.PathLike) -> bool:
+    """Whether a checkpoint folder has averaged weights beside those to train on."""
+    return (Path(folder) / TRAINING).is_file()
 
 
 def load_average(folder: str | os.PathLike) -> dict[str, paddle.Tensor]:

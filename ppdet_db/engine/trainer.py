@@ -196,6 +196,7 @@ class Trainer:
             "seed": self.options.seed,
             "random_states": checkpoint.random_states(),
             "ema": self.ema.state_dict() if self.ema else None,
+            "frozen": [name for name, weight in self.model.named_parameters() if weight.stop_gradient],
         }
         average = self.ema.model if self.ema else None
         checkpoint.save(self.folder / name, self.model, self.optimizer, state, average)
@@ -268,6 +269,10 @@ class Trainer:
         checkpoint.load_weights(self.model, folder, strict=True, to_train_on=True)
         without, unused = checkpoint.load_optimizer(self.model, self.optimizer, folder)
         state = checkpoint.load_state(folder)
+        if state.get("ema") and not checkpoint.has_average(folder):
+            raise DetError(f"{folder}: was saved with use_ema, but its {checkpoint.TRAINING} is gone: restore the file")
+        # a weight that the network never uses has no moments either; only what was frozen is news
+        thawed = [name for name in without if name in state.get("frozen", without)]
         self.epoch, self.batch_in_epoch = state["epoch"], state["batch_in_epoch"]
         self.global_step = state["global_step"]
         if folder.resolve().parent == self.folder.resolve():  # else the best checkpoint is not in this folder either
@@ -286,8 +291,8 @@ class Trainer:
             "resumed from %s: epoch %d, batch %d, step %d, lr %.6g",
             folder, self.epoch + 1, self.batch_in_epoch, self.global_step, self.optimizer.get_lr(),
         )  # fmt: skip
-        if without:
-            logger.info("no moments of %s in the checkpoint: they begin at zero", some(without))
+        if thawed:
+            logger.info("no moments of %s in the checkpoint: they begin at zero", some(thawed))
         if unused:
             logger.info("the checkpoint's moments of %s are left out: these are frozen now", some(unused))
         self._restore_average(folder, state.get("ema"))

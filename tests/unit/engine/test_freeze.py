@@ -160,6 +160,13 @@ class TestResume:
         assert all(np.array_equal(value, values(whole)[name]) for name, value in values(resumed).items())
         assert "moments" not in log()
 
+    def test_a_weight_that_the_network_never_uses_is_no_news(self, plan):
+        """PPLCNetV3 has some, because every weights file has them; Adam keeps no moments of these."""
+        backbone = "Architecture.Backbone={name: PPLCNetV3, scale: 0.35}"
+        _, text = self.resumed(plan, backbone, backbone)
+        assert "resumed from" in text
+        assert "moments" not in text
+
     def test_newly_frozen(self, plan):
         run, text = self.resumed(plan, "Global.freeze=[]", "Global.freeze=[head]")
         assert (

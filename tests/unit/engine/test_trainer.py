@@ -287,6 +287,15 @@ class TestAverage:
         assert state()["ema"] == state(folder="whole")["ema"]
         assert state()["ema"]["step"] == 8
 
+    def test_without_the_file_of_the_weights_to_train_on_it_does_not_resume_from_the_averages(self, plan, scores):
+        stopped_at(plan, 3, EMA)
+        Path("run/latest/training.safetensors").unlink()
+        with pytest.raises(DetError) as caught:
+            Trainer(plan(EMA), resume=True)
+        assert str(caught.value) == (
+            "run/latest: was saved with use_ema, but its training.safetensors is gone: restore the file"
+        )
+
     def test_turned_on_at_a_resume_begins_with_the_weights_of_that_step(self, plan, scores, lines):
         stopped_at(plan, 3)
         run = Trainer(plan(EMA), resume=True)
