@@ -20,6 +20,8 @@ SYNTHETIC = [
     "cvttf-notosanscjk-regular",
     "scikit-image",
 ]
+ONNX = ["onnx>=1.17", "onnxruntime>=1.23", "paddle2onnx>=2.1,<3; python_version < '3.13'"]
+OPENVINO = ["openvino>=2025"]
 
 
 def requirements() -> list[str]:
@@ -45,7 +47,12 @@ setup(
     extras_require={
         # fonts and photographs for SyntheticDataSet, which draws with Matplotlib's fonts alone when they are absent
         "synthetic": SYNTHETIC,
-        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML"],
+        # exporting to ONNX (Paddle2ONNX has no release for Python 3.13) and running such models
+        "onnx": ONNX,
+        "openvino": OPENVINO,
+        # packages that carry PP-OCR's detectors
+        "weights": ["rapidocr>=3.10", "rapidocr-onnxruntime>=1.4.4; python_version < '3.13'"],
+        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *ONNX, *OPENVINO],
     },
     entry_points={"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]},
 )
