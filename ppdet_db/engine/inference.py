@@ -6,12 +6,14 @@ A predictor goes wherever a network does: `evaluate(open_model("exported"), load
 import importlib
 import json
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ppdet_db.engine.protobuf import fields
 from ppdet_db.errors import DetError
 from ppdet_db.registry import did_you_mean
 
@@ -20,6 +22,10 @@ ENGINES: tuple[str, ...] = get_args(Engine)
 PROGRAMS = ("inference.json", "inference.pdmodel")
 """A folder's graph for Paddle Inference: that of Paddle 3, and that of Paddle 2."""
 ONNX_FILES = ("model.onnx", "inference.onnx")
+CONFIG = "inference.yml"
+"""The file beside a graph, and the key in the metadata of an ONNX model, with transforms and postprocess."""
+METADATA_PROPS = 14
+"""Field of ONNX's ModelProto whose entries are pairs: 1 is the key, 2 the value."""
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """The pip extra that installs an engine's package, which has the engine's name."""
 BLANK = (1, 3, 64, 64)
@@ -164,32 +170,23 @@ def refuse_damaged(file: Path) -> None:
     data = file.read_bytes()
     if file.suffix == ".json":
         json.loads(data)
-    elif not _is_message(data):
-        raise ValueError("its bytes are not one whole protobuf message")
+    elif not data:
+        raise ValueError("it is empty")
+    else:
+        deque(fields(data), maxlen=0)
 
 
-def _is_message(data: bytes) -> bool:
-    """Whether the bytes are protobuf fields one after the other, of the kinds that programs and ONNX models have."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        value, at = _varint(data, at)
-        if tag % 8 == 2:
-            at += value
-        elif tag % 8 != 0:
-            return False
-    return at == len(data) > 0
+def deployed_config(file: Path) -> tuple[str, str] | None:
+    """The text that says what belongs around a graph, and where it stands; None where there is none.
 
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 64:
-        value |= (data[at] & 127) << shift
-        shift += 7
-        at += 1
-        if data[at - 1] < 128:
-            return value, at
-    return value, len(data) + 1
+    It is in the metadata of an ONNX model under `inference.yml`, or in the file of that name beside a graph.
+    """
+    if file.suffix == ".onnx":
+        for number, pair in fields(file.read_bytes()):
+            if number == METADATA_PROPS and (entry := dict(fields(pair))).get(1) == CONFIG.encode():
+                return bytes(entry[2]).decode(), f"{file}: {CONFIG}"
+    beside = file.with_name(CONFIG)
+    return (beside.read_text("utf-8"), str(beside)) if beside.is_file() else None
 
 
 def _open_onnxruntime(file: Path) -> Session:
