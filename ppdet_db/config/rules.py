@@ -30,6 +30,8 @@ PICTURE_STEPS = {
 def check(report: Report) -> None:
     """Runs every rule."""
     average_is_made(report)
+    deformable_stage_has_blocks(report)
+    auxiliary_maps_are_made_and_weighed(report)
     for section, readers in (("Train", [("Loss",)]), ("Eval", [("PostProcess",), ("Metric",)])):
         steps = _steps(report, section)
         if steps is None:
@@ -51,6 +53,30 @@ def average_is_made(report: Report) -> None:
     if isinstance(options, dict) and options.get("use_ema") in (None, False):
         for key in (key for key in options if str(key).startswith("ema_")):
             report.note(("Global", key), "ignored: has no effect without use_ema")
+
+
+def deformable_stage_has_blocks(report: Report) -> None:
+    """Only bottleneck blocks have deformable convolutions: `dcn_stage` asks for nothing in a ResNet below 50 layers."""
+    path = ("Architecture", "Backbone")
+    backbone = report.specs.get(path)
+    if backbone and _is(backbone, "ResNet", "ResNet_vd") and any(backbone.kwargs.get("dcn_stage") or ()):
+        layers = _argument(backbone, "layers")
+        if layers < 50:
+            report.note((*path, "dcn_stage"), f"has no effect at {layers} layers, whose blocks are never deformable")
+
+
+def auxiliary_maps_are_made_and_weighed(report: Report) -> None:
+    """The head makes auxiliary maps and the loss weighs them, or neither does."""
+    head, loss = report.specs.get(("Architecture", "Head")), report.specs.get(("Loss",))
+    if not (head and loss and _is(head, "DBHead", "PFHeadLocal") and _is(loss, "DBLoss")):
+        return
+    made = head.kwargs.get("aux_in_channels", 0)
+    weighed = [key for key in ("aux_weight_p2", "aux_weight_p3", "aux_weight_p4") if loss.kwargs.get(key, 0)]
+    if made and not weighed:
+        text = "auxiliary maps are made and not trained: set Loss.aux_weight_p2, aux_weight_p3 and aux_weight_p4"
+        report.note(("Architecture", "Head", "aux_in_channels"), text)
+    if weighed and not made:
+        report.note(("Loss", weighed[0]), "has no effect: the head makes no auxiliary maps (DBHead.aux_in_channels)")
 
 
 def keys_reach_every_transform(report: Report, section: str, steps: list[Spec]) -> set[str] | None:

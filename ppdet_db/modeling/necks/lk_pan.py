@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, quarter
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, quarter
 from ppdet_db.registry import NECKS
 
 
@@ -64,21 +64,16 @@ class PathAggregation(nn.Layer):
             add_intracl(self, width)
 
     def forward(self, features: list[paddle.Tensor]) -> dict[str, paddle.Tensor]:
-        sums = add_top_down(apply(self.ins_conv, features))
-        finest, *coarser = apply(self.inp_conv, sums)
+        sums = add_top_down(each(self.ins_conv, features))
+        finest, *coarser = each(self.inp_conv, sums)
         paths = [finest]
         for shrink, level in zip(self.pan_head_conv, coarser, strict=True):
             paths.append(level + shrink(paths[-1]))
-        levels = apply(self.pan_lat_conv, paths)
+        levels = each(self.pan_lat_conv, paths)
         if self.intracl:
             levels = apply_intracl(self, levels)
         p2, p3, p4, _ = sums
         return {"fused": paddle.concat(at_finest_size(levels), axis=1), "p2": p2, "p3": p3, "p4": p4}
-
-
-def apply(layers: nn.LayerList, levels: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    """Each layer to its level."""
-    return [layer(level) for layer, level in zip(layers, levels, strict=True)]
 
 
 @NECKS.register

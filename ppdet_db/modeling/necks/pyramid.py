@@ -39,3 +39,8 @@ def at_finest_size(levels: list[Tensor]) -> list[Tensor]:
     """The levels at the size of the finest, and now the coarsest first: the order in which necks concatenate them."""
     p2, p3, p4, p5 = levels
     return [upsample_nearest(p5, 8), upsample_nearest(p4, 4), upsample_nearest(p3, 2), p2]
+
+
+def each(layers: nn.LayerList, levels: list[Tensor]) -> list[Tensor]:
+    """Each layer's answer to its level."""
+    return [layer(level) for layer, level in zip(layers, levels, strict=True)]

@@ -5,7 +5,7 @@ from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import SEModule
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, quarter
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, quarter
 from ppdet_db.modeling.necks.rse_fpn import RSELayer
 from ppdet_db.modeling.reparam import DilatedReparamBlock
 from ppdet_db.registry import NECKS
@@ -54,7 +54,7 @@ class RepLKFPN(nn.Layer):
             add_intracl(self, width)
 
     def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
-        sums = add_top_down([layer(x) for layer, x in zip(self.ins_conv, features, strict=True)])
+        sums = add_top_down(each(self.ins_conv, features))
         levels = []
         for x, large, narrow, se in zip(sums, self.inp_conv_dw, self.inp_conv_pw, self.inp_conv_se, strict=True):
             x = narrow(large(x))

@@ -5,7 +5,7 @@ from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import SEModule
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, quarter
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, quarter
 from ppdet_db.registry import NECKS
 
 
@@ -56,8 +56,7 @@ class RSEFPN(nn.Layer):
             add_intracl(self, width)
 
     def forward(self, features: list[Tensor]) -> dict[str, Tensor]:
-        levels = add_top_down([conv(x) for conv, x in zip(self.ins_conv, features, strict=True)])
-        levels = [conv(x) for conv, x in zip(self.inp_conv, levels, strict=True)]
+        levels = each(self.inp_conv, add_top_down(each(self.ins_conv, features)))
         if self.intracl:
             levels = apply_intracl(self, levels)
         return {"fused": paddle.concat(at_finest_size(levels), axis=1)}

@@ -10,7 +10,7 @@ from ppdet_db.registry import Registry
 
 
 class ResNet_vd:
-    def __init__(self, layers: int = 50): ...
+    def __init__(self, layers: int = 50, dcn_stage: list[bool] | None = None): ...
 
 
 class MobileNetV3:
@@ -22,13 +22,20 @@ class DBFPN:
 
 
 class DBHead:
-    def __init__(self, in_channels: int, k: int = 50): ...
+    def __init__(self, in_channels: int, k: int = 50, aux_in_channels: int = 0): ...
 
 
 class DBLoss:
     needs = ("shrink_map", "shrink_mask", "threshold_map", "threshold_mask")
 
-    def __init__(self, main_loss_type: Literal["DiceLoss", "BCELoss"] = "DiceLoss", alpha: float = 5): ...
+    def __init__(
+        self,
+        main_loss_type: Literal["DiceLoss", "BCELoss"] = "DiceLoss",
+        alpha: float = 5,
+        aux_weight_p2: float = 0,
+        aux_weight_p3: float = 0,
+        aux_weight_p4: float = 0,
+    ): ...
 
 
 class Adam:

@@ -29,6 +29,37 @@ def test_the_base_config_is_clean(folder: Path, base: str) -> None:
     assert notes_of(base) == []
 
 
+@pytest.mark.parametrize(
+    ("edits", "notes"),
+    [
+        ({"k: 50": "k: 50, aux_in_channels: 256", "alpha: 5": "alpha: 5, aux_weight_p3: 0.3"}, []),
+        (
+            {"k: 50": "k: 50, aux_in_channels: 256"},
+            [
+                "b.yml:10: Architecture.Head.aux_in_channels: auxiliary maps are made and not trained: set "
+                "Loss.aux_weight_p2, aux_weight_p3 and aux_weight_p4"
+            ],
+        ),
+        (
+            {"alpha: 5": "alpha: 5, aux_weight_p2: 0, aux_weight_p4: 0.2"},
+            ["b.yml:11: Loss.aux_weight_p4: has no effect: the head makes no auxiliary maps (DBHead.aux_in_channels)"],
+        ),
+        (
+            {"layers: 18": "layers: 18, dcn_stage: [false, true, true, true]"},
+            ["b.yml:8: Architecture.Backbone.dcn_stage: has no effect at 18 layers, whose blocks are never deformable"],
+        ),
+        ({"layers: 18": "layers: 18, dcn_stage: [false, false, false, false]"}, []),
+        ({"layers: 18": "dcn_stage: [true, true, true, true]"}, []),  # 50 layers
+    ],
+)
+def test_parts_of_the_network_that_nothing_trains_or_makes(
+    folder: Path, base: str, edits: dict[str, str], notes: list[str]
+) -> None:
+    for old, new in edits.items():
+        base = base.replace(old, new)
+    assert notes_of(base) == notes
+
+
 def test_a_transform_that_misses_its_keys(folder: Path, base: str) -> None:
     assert problems_of(base.replace(TRAIN_LABELS, "      - East")) == [
         "b.yml:27: Train.dataset.transforms.1.EastRandomCropData: needs 'polys', 'texts', 'ignore_tags', "
