@@ -1,4 +1,4 @@
-"""The console command `ppdet-db train | eval | infer | check | dump`."""
+"""The console command `ppdet-db train | eval | infer | import-weights | check | dump`."""
 
 import importlib
 import sys
@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train a detector",
     "eval": "evaluate a checkpoint",
     "infer": "find text in pictures",
+    "import-weights": "make a checkpoint of a deployed detector",
     "check": "check a config and print it with the origin of each value",
     "dump": "write a dataset's pictures and label file, to look at",
 }
@@ -17,7 +18,7 @@ USAGE = "\n".join(
     [
         "usage: ppdet-db COMMAND -c FILE [-o KEY=VALUE ...]",
         "",
-        *(f"  {name:<6} {what}" for name, what in COMMANDS.items()),
+        *(f"  {name:<14} {what}" for name, what in COMMANDS.items()),
         "",
         "`ppdet-db COMMAND --help` tells what one of them takes; `ppdet-db --version` prints the version.",
     ]
@@ -27,7 +28,7 @@ USAGE = "\n".join(
 def main(argv: list[str] | None = None) -> int:
     name, *rest = (sys.argv[1:] if argv is None else argv) or [""]
     if name in COMMANDS:
-        return importlib.import_module(f"ppdet_db.cli.{name}").main(rest)
+        return importlib.import_module(f"ppdet_db.cli.{name.replace('-', '_')}").main(rest)
     if name in ("-h", "--help"):
         print(USAGE)
         return 0

@@ -47,8 +47,12 @@ def render(plan: Plan) -> str:
 def _plan_lines(plan: Plan) -> Iterator[Line]:
     yield from _options_lines(plan, ("Global",), plan.options, 0)
     yield "Architecture:", ""
-    for key, spec in vars(plan.architecture).items():
-        yield from _component_lines(plan, key.capitalize(), spec, 1)
+    architecture = plan.architecture
+    for spec in (architecture.backbone, architecture.neck, architecture.head):
+        yield from _component_lines(plan, spec.path[-1], spec, 1)
+    fused = ("Architecture", "fused")
+    given = {"fused": architecture.fused} if fused in plan.config.marks else {}
+    yield _value_line(plan, fused, given, architecture.fused, 1)
     yield from _component_lines(plan, "Loss", plan.loss, 0)
     yield from _component_lines(plan, "Optimizer", plan.optimizer.optimizer, 0)
     yield from _component_lines(plan, "lr", plan.optimizer.schedule, 1)

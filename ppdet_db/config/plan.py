@@ -133,9 +133,12 @@ def _spec(
 def _architecture(report: Report, path: KeyPath, data: Any) -> ArchitectureSpecs | None:
     if not _is_mapping(report, path, data):
         return None
-    _no_other_keys(report, path, data, ("Backbone", "Neck", "Head"), accepted=("algorithm",))
+    _no_other_keys(report, path, data, ("Backbone", "Neck", "Head", "fused"), accepted=("algorithm",))
+    fused = data.get("fused", False)
+    if not isinstance(fused, bool):
+        report.problem((*path, "fused"), f"must be true or false, got {show(fused)}")
     backbone, neck, head = (_inner(report, path, data, key, _component) for key in ("Backbone", "Neck", "Head"))
-    return ArchitectureSpecs(backbone, neck, head) if backbone and neck and head else None
+    return ArchitectureSpecs(backbone, neck, head, fused) if backbone and neck and head else None
 
 
 def _optimizer(report: Report, path: KeyPath, data: Any) -> OptimizerSpecs | None:

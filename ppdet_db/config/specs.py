@@ -9,11 +9,16 @@ from ppdet_db.registry import Spec
 
 @dataclass(frozen=True)
 class ArchitectureSpecs:
-    """`Architecture`."""
+    """`Architecture`.
+
+    Args:
+        fused: re-parameterised blocks are one convolution from the start, as in a deployed network.
+    """
 
     backbone: Spec
     neck: Spec
     head: Spec
+    fused: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,13 @@ def choose_device(use_gpu: bool) -> None:
 
 
 def build_model(section: Any) -> DetModel:
-    """`Architecture`: backbone, neck and head, wired."""
+    """`Architecture`: backbone, neck and head, wired; in training mode."""
     specs = _checked("Architecture", section)
-    return DetModel(specs.backbone, specs.neck, specs.head)
+    model = DetModel(specs.backbone, specs.neck, specs.head)
+    if specs.fused:
+        model = model.fuse()
+        model.train()
+    return model
 
 
 def build_loss(section: Any) -> Callable[[dict, dict], dict]:

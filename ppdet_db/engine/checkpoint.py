@@ -158,6 +158,11 @@ def load_weights(
         renamed=renamed,
         averaged=has_average(folder) and not to_train_on,
     )
+    if report.unexpected and hasattr(model, "fuse") and set(given) <= set(model.fuse().state_dict()):
+        raise CheckpointError(
+            f"{folder}: holds the weights of the fused network. Set Architecture.fused: true in the config, or "
+            "-o Architecture.fused=true."
+        )
     if not equal:
         raise CheckpointError(f"{report}. Nothing matches: it belongs to another architecture.")
     if strict and (report.missing or report.unexpected or report.unequal_shape):
