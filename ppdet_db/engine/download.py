@@ -1,5 +1,6 @@
 """Weights that a config names by their address: fetched once, then read from a folder of this machine."""
 
+import http.client
 import os
 import shutil
 import tempfile
@@ -12,8 +13,6 @@ from ppdet_db.errors import CheckpointError
 
 FOLDER_VARIABLE = "PPDET_DB_CACHE"
 SECONDS_WITHOUT_ANSWER = 30
-
-
 SUFFIX = ".pdparams"
 
 
@@ -36,10 +35,13 @@ def fetch(url: str) -> Path:
     Raises:
         CheckpointError: it cannot be downloaded; names the address and where to put the file.
     """
-    file = cached_file(url)
+    try:
+        file = cached_file(url)
+    except ValueError as error:
+        raise CheckpointError(f"{url}: is no address: {error}") from error
     if file.suffix != SUFFIX:
         raise CheckpointError(f"{url}: is no {SUFFIX} file. Fetch and unpack it, and give the {SUFFIX} file in it.")
-    if file.is_file():
+    if os.path.isfile(file):  # not Path.is_file, which raises where a name is too long
         return file
     logger.info("downloading %s to %s", url, file)
     try:
@@ -52,7 +54,7 @@ def fetch(url: str) -> Path:
             if expected is not None and part.stat().st_size != int(expected):
                 raise OSError(f"{part.stat().st_size} of {expected} bytes came")
             os.replace(part, file)
-    except (OSError, ValueError) as error:  # OSError: no network, no such file, no room on the disk
+    except (OSError, ValueError, http.client.HTTPException) as error:  # no network, no such file, no room on the disk
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise CheckpointError(
             f"{url}: cannot be downloaded: {reason}. Fetch it by other means and put it at {file}, or give a file of "

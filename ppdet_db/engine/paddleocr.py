@@ -66,8 +66,14 @@ def state(file: Path) -> dict[str, Any]:
     """What a trainer restores. As in PaddleOCR, training goes on with the epoch after the one it was saved in."""
     states = pdparams.read_states(_prefix(file))
     _, schedule_step = pdparams.read_optimizer(_prefix(file))
-    epoch, best = states.get("epoch", 0), states.get("best_model_dict", {}).get("hmean")
-    step = states.get("global_step", schedule_step or 0)
+    epoch, step = states.get("epoch", 0), states.get("global_step", schedule_step or 0)
+    scores = states.get("best_model_dict", {})
+    best = scores.get("hmean") if isinstance(scores, dict) else None
+    if not (isinstance(epoch, int) and isinstance(step, int) and isinstance(schedule_step, int | None)):
+        raise CheckpointError(
+            f"{_prefix(file)}{pdparams.STATES}: how far the training got must be whole numbers, got epoch {epoch!r}, "
+            f"global_step {step!r}, last_epoch {schedule_step!r}"
+        )
     logger.info(
         "%s: saved by PaddleOCR %s%s", file,
         f"in epoch {epoch}" if states else f"without {pdparams.STATES}, so epochs are counted from 1 again",

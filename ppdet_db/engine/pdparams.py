@@ -30,10 +30,11 @@ def read_weights(file: Path) -> dict[str, np.ndarray]:
         CheckpointError: the file cannot be read, is no weights file, or asks for more than arrays.
     """
     weights = {name: value for name, value in _read_dict(file).items() if name != NAMES}
-    odd = next((name for name, value in weights.items() if not isinstance(value, np.ndarray)), None)
-    if odd is not None or not weights:
-        reason = f"'{odd}' in it is no array" if weights else "it is empty"
-        raise CheckpointError(f"{file}: holds no weights: {reason}")
+    if not weights:
+        raise CheckpointError(f"{file}: holds no weights: it is empty")
+    for name, value in weights.items():
+        if not isinstance(value, np.ndarray):
+            raise CheckpointError(f"{file}: holds no weights: '{name}' in it is no array")
     return {name: _float32(value) if value.dtype == np.uint16 else value for name, value in weights.items()}
 
 
@@ -84,7 +85,10 @@ def _no_resume(file: Path, reason: str) -> CheckpointError:
 def _read_dict(file: Path) -> dict[str, Any]:
     try:
         with open(file, "rb") as stream:
-            content = _plain(_Unpickler(stream, encoding="latin1").load())  # latin1: for files of Python 2
+            unpickler = _Unpickler(stream, encoding="latin1")  # latin1: for files of Python 2
+            content = unpickler.load()
+            unpickler.refuse_repetition(stream.tell())
+        content = _plain(content, {})
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror or error}") from error
     except _Refused as error:
@@ -94,10 +98,14 @@ def _read_dict(file: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # bytes that are no pickle can fail in any way
         raise CheckpointError(
-            f"{file}: cannot be read, the file is damaged or not one that Paddle saved: {error or type(error).__name__}"
+            f"{file}: cannot be read, the file is damaged or not one that Paddle saved: "
+            f"{str(error) or type(error).__name__}"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{file}: holds a {type(content).__name__}, not a dict of arrays")
+    odd = next((name for name in content if not isinstance(name, str)), None)
+    if odd is not None:
+        raise CheckpointError(f"{file}: holds something under {odd!r}, which is no name")
     return content
 
 
@@ -121,16 +129,35 @@ class _Dtype:
 
 class _Array:
     def __init__(self, *type_shape_and_code: Any):
-        self.value: np.ndarray | None = None
+        self.view: np.ndarray | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
-        array = dtype.of(data).reshape(shape, order="F" if is_fortran else "C")
-        self.value = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(shape)
+        self.view = dtype.of(data).reshape(shape, order="F" if is_fortran else "C")
+
+    def copy(self) -> np.ndarray:
+        if self.view is None:
+            raise ValueError("an array without content")
+        return np.ascontiguousarray(self.view, self.view.dtype.newbyteorder("=")).reshape(self.view.shape)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Gives for each name it knows a function of its own; a name it does not know ends the reading."""
+class _Unpickler(pickle._Unpickler):
+    """Gives for each name it knows a function of its own; a name it does not know ends the reading.
+
+    Python's reader, not the one in C: that makes room for as many memo entries as a file of twenty bytes says, 30 GB.
+    """
+
+    # a bytearray is as large as the file says before a byte of it is read, and no array needs one
+    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.arrays: list[_Array] = []
+
+    def refuse_repetition(self, size: int) -> None:
+        """Raises ValueError where arrays take more room than the `size` bytes of the file: they share some of them."""
+        if sum(array.view.nbytes for array in self.arrays if array.view is not None) > size:
+            raise ValueError("its arrays are larger than the file")
 
     def find_class(self, module: str, name: str) -> Callable:
         known = {
@@ -168,24 +195,33 @@ class _Unpickler(pickle.Unpickler):
         return _Dtype(*arguments)
 
     def make_array(self, *arguments: Any) -> _Array:
-        return _Array(*arguments)
+        self.arrays.append(_Array(*arguments))
+        return self.arrays[-1]
 
     def make_scalar(self, dtype: _Dtype, data: bytes | str) -> Any:
         return dtype.of(data)[0].item()
 
 
-def _plain(value: Any) -> Any:
-    """The arrays in place of what stood for them; of a tensor with its name, the array."""
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """The arrays in place of what stood for them; of a tensor with its name, the array.
+
+    Args:
+        done: id -> result; what is in many places is made once, or lists of lists could take any time and room.
+    """
+    if id(value) not in done:
+        done[id(value)] = _made_plain(value, done)
+    return done[id(value)]
+
+
+def _made_plain(value: Any, done: dict[int, Any]) -> Any:
     if isinstance(value, _Array):
-        if value.value is None:
-            raise ValueError("an array without content")
-        return value.value
+        return value.copy()
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _plain(inner, done) for key, inner in value.items()}
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
-        return _plain(value[1])
+        return _plain(value[1], done)
     if isinstance(value, list | tuple):
-        return type(value)(map(_plain, value))
+        return type(value)(_plain(inner, done) for inner in value)
     return value
 
 

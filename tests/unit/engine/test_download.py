@@ -20,13 +20,17 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def server(tmp_path):
-    """`server.url`, which gives `server.content` and counts in `server.asked`; `cut` bytes are kept back."""
+    """`server.url`, which gives `server.content` and counts in `server.asked`; `cut` bytes are kept back; `raw` is the
+    whole answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             httpd.asked.append(self.path)
             if httpd.content is None:
                 self.send_error(404)
+                return
+            if httpd.raw is not None:
+                self.wfile.write(httpd.raw)
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(httpd.content)))
@@ -38,7 +42,7 @@ def server(tmp_path):
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.url = f"http://127.0.0.1:{httpd.server_port}/pretrained/x.pdparams"
-    httpd.content, httpd.asked, httpd.cut = b"weights", [], 0
+    httpd.content, httpd.asked, httpd.cut, httpd.raw = b"weights", [], 0, None
     thread = threading.Thread(target=httpd.serve_forever)
     thread.start()
     yield httpd
@@ -84,6 +88,30 @@ def test_connection_that_breaks_leaves_nothing(cache, server):
     server.content, server.cut = b"x" * 100000, 1
     assert "cannot be downloaded: 99999 of 100000 bytes came." in refused(server.url)
     assert list(download.cached_file(server.url).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"no answer of a server\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\nabc"],
+    ids=["garbage", "a chunk that ends too early"],
+)
+def test_answer_that_is_none(cache, server, raw):
+    server.raw = raw
+    assert refused(server.url).startswith(f"{server.url}: cannot be downloaded: ")
+    assert list(download.cached_file(server.url).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:9/my model.pdparams", "cannot be downloaded: URL can't contain control characters"),
+        (f"http://127.0.0.1:9/{'n' * 300}.pdparams", "cannot be downloaded: "),
+        ("http://[::1/x.pdparams", "is no address: Invalid IPv6 URL"),
+    ],
+    ids=["space", "long name", "open bracket"],
+)
+def test_odd_address(cache, url, reason):
+    assert refused(url).startswith(f"{url}: {reason}")
 
 
 def test_offline(cache, server):

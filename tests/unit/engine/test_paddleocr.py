@@ -218,6 +218,28 @@ class TestTraining:
         assert trainer.global_step == 0
 
 
+@pytest.mark.parametrize(
+    ("states", "step", "got"),
+    [
+        ({"epoch": "3"}, 0, "epoch '3', global_step 0, last_epoch 0"),
+        ({"global_step": 1.5}, 0, "epoch 0, global_step 1.5, last_epoch 0"),
+        ({}, "4", "epoch 0, global_step '4', last_epoch '4'"),
+    ],
+)
+def test_states_that_are_no_numbers(tmp_path, monkeypatch, states, step, got):
+    monkeypatch.setattr(pdparams, "read_optimizer", lambda prefix: ({}, step))
+    (tmp_path / "x.states").write_bytes(pickle.dumps(states))
+    with pytest.raises(CheckpointError) as error:
+        paddleocr.state(tmp_path / "x.pdparams")
+    assert str(error.value) == f"{tmp_path}/x.states: how far the training got must be whole numbers, got {got}"
+
+
+def test_scores_that_are_no_dict_say_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(pdparams, "read_optimizer", lambda prefix: ({}, 4))
+    (tmp_path / "x.states").write_bytes(pickle.dumps({"epoch": 2, "best_model_dict": [1]}))
+    assert paddleocr.state(tmp_path / "x.pdparams")["epoch"] == 2
+
+
 def test_names_of_the_files_that_belong_together():
     for given in ("run/v1.2", "run/v1.2.pdparams", "run/v1.2.pdopt"):
         assert paddleocr.weights_file(given) == Path("run/v1.2" + pdparams.WEIGHTS)

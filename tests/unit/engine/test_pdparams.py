@@ -1,10 +1,13 @@
 """PaddleOCR's files: what paddle.save wrote is read without running anything, whatever else is in them is refused."""
 
 import builtins
+import contextlib
+import functools
 import os
 import pickle
 import re
 import struct
+import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
 
@@ -115,6 +118,8 @@ class TestWeights:
             ({"epoch": 3}, "holds no weights: 'epoch' in it is no array"),
             ({}, "holds no weights: it is empty"),
             ([1], "holds a list, not a dict of arrays"),
+            ({1: np.ones(1)}, "holds something under 1, which is no name"),
+            ({("a", 1): np.ones(1)}, "holds something under ('a', 1), which is no name"),
         ],
     )
     def test_another_kind_of_pickle(self, tmp_path, content, reason):
@@ -197,6 +202,54 @@ class TestMalice:
         assert np.dtype("f4").isnative
 
 
+class TestRoom:
+    """A small file takes little memory, whatever it says."""
+
+    def peak(self, file: Path) -> int:
+        """Bytes that reading takes at most."""
+        tracemalloc.start()
+        with contextlib.suppress(CheckpointError):
+            pdparams.read_weights(file)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"\x80\x02}r\x00\x00\x20\x00.",
+            b"\x80\x05\x96\x00\x00\x00\x10\x00\x00\x00\x00.",
+            pickle.dumps({"w": functools.reduce(lambda inner, _: [inner, inner], range(18), [])}),
+        ],
+        ids=["two million memo entries", "256 MB of a bytearray", "each list twice in the next"],
+    )
+    def test_is_not_more_than_the_content(self, tmp_path, data):
+        (tmp_path / "x.pdparams").write_bytes(data)
+        assert self.peak(tmp_path / "x.pdparams") < 2_000_000
+
+    def test_arrays_that_share_their_bytes_are_refused_before_they_are_copied(self, tmp_path):
+        data = np.ones(100_000, ">f4").tobytes()
+
+        class Copy:
+            def __reduce__(self):
+                arguments = np.ndarray, (0,), b"b"
+                return np.zeros(1).__reduce__()[0], arguments, (1, (100_000,), np.dtype(">f4"), False, data)
+
+        file = tmp_path / "x.pdparams"
+        file.write_bytes(pickle.dumps({f"w{i}": Copy() for i in range(40)}))
+        assert self.peak(file) < 2_000_000
+        with pytest.raises(CheckpointError, match="its arrays are larger than the file"):
+            pdparams.read_weights(file)
+
+    def test_one_array_under_two_names_is_whole(self, tmp_path):
+        array = np.arange(1000, dtype="float32")
+        file = tmp_path / "x.pdparams"
+        file.write_bytes(pickle.dumps({"a": array, "b": array}))
+        read = pdparams.read_weights(file)
+        np.testing.assert_array_equal(read["a"], array)
+        np.testing.assert_array_equal(read["b"], array)
+
+
 class TestDamage:
     def test_cut_at_any_place(self, tmp_path):
         model = network()
@@ -217,8 +270,9 @@ class TestDamage:
             b"PK\x03\x04",
             b"\x80\x04r\xff\xff\xff\xff.",
             b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
+            b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".",
         ],
-        ids=["page", "picture", "noise", "zip", "huge memo", "huge bytes"],
+        ids=["page", "picture", "noise", "zip", "memo of nothing", "huge bytes", "deep"],
     )
     def test_another_kind_of_file(self, tmp_path, data):
         file = tmp_path / "x.pdparams"
