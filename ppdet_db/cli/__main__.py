@@ -1,4 +1,4 @@
-"""The console command `ppdet-db train | eval | infer | import-weights | check | dump`."""
+"""The console command `ppdet-db train | eval | infer | export | import-weights | check | dump`."""
 
 import importlib
 import sys
@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train a detector",
     "eval": "evaluate a checkpoint",
     "infer": "find text in pictures",
+    "export": "write a trained network for other programs",
     "import-weights": "make a checkpoint of a deployed detector",
     "check": "check a config and print it with the origin of each value",
     "dump": "write a dataset's pictures and label file, to look at",

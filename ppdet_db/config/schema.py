@@ -52,6 +52,9 @@ KNOWN_SECTIONS = {
 }
 """What `-o` may begin where the file has nothing yet."""
 
+Engine = Literal["paddle", "onnxruntime", "openvino"]
+"""What runs an exported network: Paddle Inference, ONNX Runtime, OpenVINO."""
+
 
 def _at_least(least: float, **values: float | None) -> None:
     for name, value in values.items():
@@ -72,6 +75,7 @@ class GlobalOptions:
         save_epoch_step: epochs between two numbered checkpoints; 0 for none.
         eval_batch_step: steps between two evaluations, or [first step, steps between]; null for none.
         eval_batch_epoch: epochs between two evaluations; counts instead of eval_batch_step.
+        eval_engine: inference engine that evaluations during training run the network on; null for the network itself.
         accumulate: batches whose gradients make one step. Everything that counts steps counts these.
         use_ema: average the weights over the steps; evaluate the average.
         ema_decay: share that the average keeps at a late step.
@@ -84,6 +88,8 @@ class GlobalOptions:
         checkpoints: checkpoint to resume training from, or to evaluate.
         infer_img: picture or folder to predict.
         save_res_path: the file that predictions go to.
+        save_inference_dir: the folder that an exported model goes to.
+        model_name: name of an exported model; PaddleX reads those that have the name of a model of its own.
         seed: of everything random.
         imports: modules or .py files with components of your own.
         strict: False turns unknown keys into warnings.
@@ -98,6 +104,7 @@ class GlobalOptions:
     save_epoch_step: int = 0
     eval_batch_step: int | list[int] | None = None
     eval_batch_epoch: int | None = None
+    eval_engine: Engine | None = None
     accumulate: int = 1
     use_ema: bool = False
     ema_decay: float = 0.9998
@@ -110,6 +117,8 @@ class GlobalOptions:
     checkpoints: str | None = None
     infer_img: str | None = None
     save_res_path: str = "./output/predicts_det.txt"
+    save_inference_dir: str = "./output/inference"
+    model_name: str = "PP-OCRv4_mobile_det"
     seed: int = 1024
     imports: list[str] = field(default_factory=list)
     strict: bool = True
