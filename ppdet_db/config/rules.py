@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ppdet_db.config.report import Report
+from ppdet_db.config.schema import GlobalOptions
 from ppdet_db.contract import IDENTITY_KEYS
 from ppdet_db.registry import TRANSFORMS, Spec
 
@@ -48,11 +49,12 @@ def check(report: Report) -> None:
 
 
 def average_is_made(report: Report) -> None:
-    """Settings of a moving average without the average have no effect."""
+    """Settings of a moving average without the average have no effect; their defaults ask for nothing."""
     options = report.config.data.get("Global")
     if isinstance(options, dict) and options.get("use_ema") in (None, False):
-        for key in (key for key in options if str(key).startswith("ema_")):
-            report.note(("Global", key), "ignored: has no effect without use_ema")
+        for key, value in options.items():
+            if str(key).startswith("ema_") and value != getattr(GlobalOptions, str(key), None):
+                report.note(("Global", key), "ignored: has no effect without use_ema")
 
 
 def deformable_stage_has_blocks(report: Report) -> None:

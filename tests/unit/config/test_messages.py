@@ -305,8 +305,9 @@ NOTES = [
         [
             "b.yml:4: Global.colour: ignored: Global has no parameter 'colour'. Known: accumulate, checkpoints, "
             "data_root, ema_decay, ema_decay_type, ema_filter_no_grad, ema_gamma, epoch_num, eval_batch_epoch, "
-            "eval_batch_step, freeze, freeze_norm, imports, infer_img, log_smooth_window, pretrained_model, "
-            "print_batch_step, save_epoch_step, save_model_dir, save_res_path, seed, strict, use_ema, use_gpu."
+            "eval_batch_step, eval_engine, freeze, freeze_norm, imports, infer_img, log_smooth_window, model_name, "
+            "pretrained_model, print_batch_step, save_epoch_step, save_inference_dir, save_model_dir, save_res_path, "
+            "seed, strict, use_ema, use_gpu."
         ],
     ),
     (
