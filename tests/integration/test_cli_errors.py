@@ -208,13 +208,13 @@ def test_checkpoint_of_another_architecture(command: Callable, trained: Path, ca
         ([], "no weights given: set -o Global.checkpoints=FOLDER, such as output/run/best_accuracy"),
         (
             ["Global.checkpoints=output/best"],
-            "output/best: there is no such folder or file. A checkpoint is a folder such as output/run/best_accuracy, or "
-            "PaddleOCR's .pdparams file.",
+            "output/best: there is no such folder or file. A checkpoint is a folder such as output/run/best_accuracy, "
+            "or PaddleOCR's .pdparams file.",
         ),
         (
             ["Global.checkpoints=data"],
-            "data: holds no model.safetensors. A checkpoint is a folder such as output/run/best_accuracy, or PaddleOCR's "
-            ".pdparams file.",
+            "data: holds no model.safetensors. A checkpoint is a folder such as output/run/best_accuracy, or "
+            "PaddleOCR's .pdparams file.",
         ),
     ],
 )
