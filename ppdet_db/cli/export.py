@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     files = export_run(
         plan,
         model,
-        plan.options.save_inference_dir,
+        plan.options.save_inference_dir or "./output/inference",
         onnx=arguments.onnx,
         pdparams=arguments.pdparams,
         pictures=pictures,

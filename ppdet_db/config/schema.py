@@ -88,7 +88,7 @@ class GlobalOptions:
         checkpoints: checkpoint to resume training from, or to evaluate.
         infer_img: picture or folder to predict.
         save_res_path: the file that predictions go to.
-        save_inference_dir: the folder that an exported model goes to.
+        save_inference_dir: the folder that an exported model goes to; null for ./output/inference.
         model_name: name of an exported model; PaddleX reads those that have the name of a model of its own.
         seed: of everything random.
         imports: modules or .py files with components of your own.
@@ -117,7 +117,7 @@ class GlobalOptions:
     checkpoints: str | None = None
     infer_img: str | None = None
     save_res_path: str = "./output/predicts_det.txt"
-    save_inference_dir: str = "./output/inference"
+    save_inference_dir: str | None = None
     model_name: str = "PP-OCRv4_mobile_det"
     seed: int = 1024
     imports: list[str] = field(default_factory=list)
