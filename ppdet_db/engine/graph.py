@@ -105,10 +105,10 @@ def read_graph(file: Path) -> Graph:
         graph = readers[file.suffix](file)
     except OSError as error:
         raise CheckpointError(f"{error.filename or file}: cannot be read: {error.strerror or error}") from error
-    except (CheckpointError, ImportError):
+    except CheckpointError:
         raise
     except Exception as error:  # bytes that are no network can fail in any way
-        reason = str(error) or type(error).__name__
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise CheckpointError(f"{file}: cannot be read, the file is damaged or no network: {reason}") from error
     if not graph.ops:
         raise CheckpointError(f"{file}: cannot be read, the file is damaged or no network: it holds no operator")
@@ -223,7 +223,10 @@ def _read_weights(file: Path, shapes: dict[str, list[int]]) -> dict[str, np.ndar
 
 
 def _read_onnx(file: Path) -> Graph:
-    import onnx
+    try:
+        import onnx
+    except ImportError as error:
+        raise CheckpointError(f'{file}: needs the package onnx. Run: pip install "ppdet_db[onnx]"') from error
 
     model = onnx.load_model(str(file), format="protobuf", load_external_data=False)
     weights: dict[str, np.ndarray] = {}
