@@ -1,12 +1,13 @@
 # make demo: set up, train on drawn scenes, evaluate, draw pictures.  make test: all quick tests.
-# make test-all: those and the slow ones.  make quality: linters.
+# make test-all: those and the slow ones.  make clients: PaddleOCR and RapidOCR on what is exported.  make quality: linters.
 PYTHON ?= python3
 BIN := .venv/bin
+CLIENTS := .venv-clients
 DEMO := demo_output
 DEMO_CONFIG := configs/det/det_mv3_db_synthetic.yml
 ALL_KINDS := Eval.dataset.kinds=[horizontal,rotated,perspective,curved]
 
-.PHONY: demo test test-all quality clean
+.PHONY: demo test test-all clients quality clean
 .DELETE_ON_ERROR:
 
 .venv/installed: requirements.txt setup.py
@@ -33,10 +34,18 @@ test: .venv/installed
 test-all: test
 	$(BIN)/python -m pytest -m slow
 
+$(CLIENTS)/installed: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+clients: .venv/installed $(CLIENTS)/installed
+	$(BIN)/python tests/clients/compare.py --python $(CLIENTS)/bin/python $(if $(PICTURES),--pictures $(PICTURES))
+
 quality: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv $(DEMO) build *.egg-info
+	rm -rf .venv $(CLIENTS) $(DEMO) build *.egg-info

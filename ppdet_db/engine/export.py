@@ -88,6 +88,8 @@ def export_run(
     """
     if onnx:
         refuse_for_onnx(model)
+    if pdparams and plan.architecture.fused:
+        raise DetError("--pdparams: PaddleOCR trains networks before they are fused; this one has Architecture.fused")
     folder = Path(folder)
     fresh = Path(f"{folder}.writing")
     try:
