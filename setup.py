@@ -22,6 +22,7 @@ SYNTHETIC = [
 ]
 ONNX = ["onnx>=1.17", "onnxruntime>=1.23", "paddle2onnx>=2.1,<3; python_version < '3.13'"]
 OPENVINO = ["openvino>=2025"]
+PDF = ["pypdfium2>=4.30"]
 
 
 def requirements() -> list[str]:
@@ -50,9 +51,11 @@ setup(
         # exporting to ONNX (Paddle2ONNX has no release for Python 3.13) and running such models
         "onnx": ONNX,
         "openvino": OPENVINO,
+        # pages of PDF files as pictures
+        "pdf": PDF,
         # packages that carry PP-OCR's detectors
         "weights": ["rapidocr>=3.10", "rapidocr-onnxruntime>=1.4.4; python_version < '3.13'"],
-        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *ONNX, *OPENVINO],
+        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *ONNX, *OPENVINO, *PDF],
     },
     entry_points={"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]},
 )

@@ -21,13 +21,16 @@ LIBRARY_WARNINGS = (
 SYSTEM_LIBRARIES = re.compile(r"(libGL|libgthread|libglib)\S*: cannot open shared object file")
 
 
-def command_parser(name: str, description: str, examples: tuple[str, ...]) -> argparse.ArgumentParser:
+def command_parser(
+    name: str, description: str, examples: tuple[str, ...], config_required: bool = True
+) -> argparse.ArgumentParser:
     """The parser of one command, with `-c` and `-o`.
 
     Args:
         name: of the console command, `train`; its script may be called otherwise, `tools/infer_det.py`.
         description: one paragraph.
         examples: what may follow the command's name.
+        config_required: whether there is nothing to do without `-c`.
     """
     script = Path(sys.argv[0]).name
     from_checkout = script.endswith(".py") and script != "__main__.py"
@@ -37,13 +40,13 @@ def command_parser(name: str, description: str, examples: tuple[str, ...]) -> ar
         description=textwrap.fill(description, 100),
         epilog="\n".join(["examples:", *(f"  %(prog)s {example}" for example in examples)]),
     )
-    add_config_arguments(parser)
+    add_config_arguments(parser, config_required)
     return parser
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """`-c FILE` and `-o a.b.c=value ...`."""
-    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="the YAML file of the run")
+    parser.add_argument("-c", "--config", required=required, metavar="FILE", help="the YAML file of the run")
     parser.add_argument(
         "-o",
         "--opt",
@@ -53,6 +56,21 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="values that replace those of the file, such as Global.epoch_num=10 or "
         "Train.dataset.transforms.EastRandomCropData.size=[320,320]; the value is read as YAML",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, model: str) -> None:
+    """`-m MODEL` and `--engine ENGINE`.
+
+    Args:
+        model: help for `-m`.
+    """
+    parser.add_argument("-m", "--model", metavar="MODEL", help=model)
+    parser.add_argument(
+        "--engine",
+        metavar="ENGINE",
+        help="what runs it: paddle, onnxruntime or openvino (default: paddle for Paddle's files, onnxruntime for "
+        ".onnx). Without -m, the checkpoint runs on it, exported: several times faster on a CPU",
     )
 
 

@@ -4,20 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
-from ppdet_db.cli import command_parser, report_errors
+from ppdet_db.cli import add_model_arguments, command_parser, report_errors
 from ppdet_db.errors import DetError
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "eval",
-        "Evaluate the checkpoint Global.checkpoints (or Global.pretrained_model) on the data of the Eval section. "
-        "Prints precision, recall, hmean, what was counted, and fps: pictures a second of network and postprocess.",
+        "Evaluate the checkpoint Global.checkpoints (or Global.pretrained_model), or with -m an exported model, on the "
+        "data of the Eval section, with the config's transforms and postprocess. Prints "
+        "precision, recall, hmean, what was counted, and fps: pictures a second of network and postprocess.",
         (
             "-c config.yml -o Global.checkpoints=output/run/best_accuracy",
             "-c config.yml -o Global.checkpoints=output/run/best_accuracy PostProcess.box_thresh=0.5 --json eval.json",
+            "-c config.yml -o Global.checkpoints=output/run/best_accuracy --engine onnxruntime",
+            "-c config.yml -m exported",
         ),
     )
+    add_model_arguments(parser, "an exported model to evaluate instead of a checkpoint: its folder or graph file")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
     return parser
 
@@ -27,15 +31,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     from ppdet_db.engine import build_metric, build_postprocess, evaluate, load_plan
     from ppdet_db.engine.build import loader_of
-    from ppdet_db.engine.evaluate import predict_with
     from ppdet_db.engine.log import print_log
-    from ppdet_db.engine.predict import load_trained
+    from ppdet_db.engine.predictor import choose_predictor
 
     print_log()
     plan = load_plan(arguments.config, arguments.opt)
-    model = load_trained(plan)
+    engine = arguments.engine or (None if arguments.model else plan.options.eval_engine)
+    predict = choose_predictor(plan, arguments.model, engine)
     loader = loader_of(plan, train=False)
-    values = evaluate(predict_with(model), loader, build_postprocess(plan.postprocess), build_metric(plan.metric))
+    values = evaluate(predict, loader, build_postprocess(plan.postprocess), build_metric(plan.metric))
     print(table(values))
     if arguments.json:
         write_json(Path(arguments.json), values)

@@ -16,7 +16,14 @@ from ppdet_db.config.schema import (
     LoaderOptions,
 )
 from ppdet_db.config.source import Config
-from ppdet_db.config.specs import ArchitectureSpecs, DatasetSpecs, OptimizerSpecs, Plan, ReaderSpecs
+from ppdet_db.config.specs import (
+    ArchitectureSpecs,
+    DatasetSpecs,
+    InferencePlan,
+    OptimizerSpecs,
+    Plan,
+    ReaderSpecs,
+)
 from ppdet_db.config.tree import KeyPath
 from ppdet_db.errors import ConfigError
 from ppdet_db.registry import TRANSFORMS, Registry, Spec, did_you_mean
@@ -36,12 +43,7 @@ def check(config: Config) -> Plan:
         if key not in SECTIONS and legacy_parameter(report, ("",), (key,), value, config.data) == key:
             report.unknown_key((key,), f"no such section. {did_you_mean(key, SECTIONS)}")
     rules.check(report)
-    _build_cheap_parts(report)
-    problems = report.problems + config.problems
-    if report.has_unknown_keys:
-        problems.append("(unknown keys become warnings with -o Global.strict=false)")
-    if problems:
-        raise ConfigError(problems)
+    _refuse(report)
     return Plan(
         config=config,
         options=parts["Global"],
@@ -54,6 +56,19 @@ def check(config: Config) -> Plan:
         eval=parts["Eval"],
         notes=tuple(dict.fromkeys(report.notes)),
     )
+
+
+def check_inference(config: Config) -> InferencePlan:
+    """The part of a plan that finding text needs. Raises ConfigError with every problem."""
+    report = Report(config)
+    options = _section(report, "Global")
+    postprocess = _section(report, "PostProcess")
+    for key in config.data.keys() - {"Global", "PostProcess", "Eval"}:
+        report.problem((key,), "an exported model has no such section")
+    path = ("Eval", "dataset", "transforms")
+    transforms = _transforms(report, path, config.data["Eval"]["dataset"]["transforms"])
+    _refuse(report)
+    return InferencePlan(options, transforms, postprocess, tuple(dict.fromkeys(report.notes)))
 
 
 def check_section(section: str, data: Any) -> Any:
@@ -226,6 +241,16 @@ def _no_other_keys(
         if key in (*known, *accepted) or legacy_parameter(report, (path[-1],), (*path, key), value, data) is None:
             continue
         report.unknown_key((*path, key), f"{path[-1]} has no '{key}'. {did_you_mean(key, known)}")
+
+
+def _refuse(report: Report) -> None:
+    """Raises ConfigError where anything was wrong: in reading, in checking, or in a value out of range."""
+    _build_cheap_parts(report)
+    problems = report.problems + report.config.problems
+    if report.has_unknown_keys:
+        problems.append("(unknown keys become warnings with -o Global.strict=false)")
+    if problems:
+        raise ConfigError(problems)
 
 
 CHEAP = (("Optimizer", "regularizer"), ("PostProcess",), ("Metric",))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ppdet_db.config.document import block_yaml, read_file
+from ppdet_db.config.document import Document, block_yaml, read_file
 from ppdet_db.config.override import apply_override
 from ppdet_db.config.tree import (
     KeyPath,
@@ -19,6 +19,12 @@ from ppdet_db.config.tree import (
     operator_position,
 )
 from ppdet_db.errors import ConfigError
+
+INFERENCE_SECTIONS: dict[KeyPath, KeyPath] = {
+    ("PreProcess", "transform_ops"): ("Eval", "dataset", "transforms"),
+    ("PostProcess",): ("PostProcess",),
+}
+"""What `inference.yml` holds, and what the same is called in a config."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,39 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
     Raises ConfigError when a file cannot be read; a wrong override goes into `Config.problems`.
     """
     notes: list[str] = []
-    problems: list[str] = []
     tree = _read_with_bases(os.fspath(path), (), notes)
+    return _overridden(tree, overrides, os.fspath(path), notes)
+
+
+def load_inference_config(text: str, file: str, overrides: Sequence[str] = ()) -> Config:
+    """`inference.yml`, which lies beside an exported model, as the config it was made from: only what it says of it.
+
+    That is `PostProcess` and `Eval.dataset.transforms`, called `PreProcess.transform_ops` there; `overrides` use our
+    names.
+
+    Args:
+        text: its content.
+        file: where that stands, for messages.
+    """
+    document = Document(text, file)
+    tree = Tree({"Global": {"epoch_num": 1}, "Eval": {"dataset": {}}}, {})  # nothing is trained
+    for theirs, ours in INFERENCE_SECTIONS.items():
+        try:
+            tree.put(ours, document.tree.get(theirs), document.tree.marks_below(theirs))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"{file}: there is no {dotted(theirs)}, which the export writes") from error
+    return _overridden(tree, overrides, file, document.notes)
+
+
+def _overridden(tree: Tree, overrides: Sequence[str], file: str, notes: list[str]) -> Config:
+    problems: list[str] = []
     # a change of component drops the settings of the old one: first, so that it never drops another override's
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".name")):
         try:
             notes += apply_override(tree, override)
         except ConfigError as error:
             problems += error.problems
-    return Config(tree.data, tree.marks, os.fspath(path), notes, problems)
+    return Config(tree.data, tree.marks, file, notes, problems)
 
 
 def _read_with_bases(file: str, chain: tuple[str, ...], notes: list[str]) -> Tree:

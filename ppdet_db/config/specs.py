@@ -47,6 +47,20 @@ class ReaderSpecs:
 
 
 @dataclass(frozen=True)
+class InferencePlan:
+    """What stands around an exported network when it finds text.
+
+    Args:
+        notes: remarks for the user, complete lines with their file and line.
+    """
+
+    options: GlobalOptions
+    transforms: tuple[Spec, ...]
+    postprocess: Spec
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """A checked config: everything that can be built from it, nothing built yet.
 
@@ -64,3 +78,7 @@ class Plan:
     train: ReaderSpecs
     eval: ReaderSpecs
     notes: tuple[str, ...]
+
+    def for_inference(self) -> InferencePlan:
+        """The parts that finding text needs, with the evaluation's transforms."""
+        return InferencePlan(self.options, self.eval.dataset.transforms, self.postprocess, self.notes)

@@ -23,15 +23,19 @@ from ppdet_db.config import (
     ArchitectureSpecs,
     Config,
     DatasetSpecs,
+    InferencePlan,
     LoaderOptions,
     OptimizerSpecs,
     Plan,
     check,
+    check_inference,
     check_section,
     load_config,
+    load_inference_config,
 )
 from ppdet_db.data.dataset import DetDataset
 from ppdet_db.data.loader import EpochSampler, make_loader
+from ppdet_db.engine.inference import CONFIG, deployed_config
 from ppdet_db.engine.log import logger
 from ppdet_db.errors import ConfigError, DetError
 from ppdet_db.modeling.model import DetModel
@@ -49,6 +53,28 @@ def load_plan(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Plan:
     config = load_config(path, overrides)
     _import_user_modules(config)
     return check(config)
+
+
+def load_inference_plan(file: Path, overrides: Sequence[str] = ()) -> InferencePlan:
+    """The transforms and the postprocess that an exported model brings with it.
+
+    Args:
+        file: the graph: `inference.json`, `model.onnx`.
+        overrides: by the names of a config, `PostProcess.box_thresh=0.5`.
+
+    Raises:
+        DetError: the model says nothing of them, or something wrong.
+    """
+    found = deployed_config(file)
+    if found is None:
+        place = f"neither its metadata nor {CONFIG} beside it" if file.suffix == ".onnx" else f"no {CONFIG} beside it"
+        raise DetError(
+            f"{file}: nothing says which transforms and postprocess belong to it ({place}). Give the config it was "
+            "trained with: -c FILE"
+        )
+    config = load_inference_config(*found, overrides)
+    _import_user_modules(config)
+    return check_inference(config)
 
 
 def choose_device(use_gpu: bool) -> None:

@@ -34,14 +34,17 @@ def evaluate(predict: Callable[[Any], dict], loader: Any, postprocess: Callable,
 
 
 def predict_with(model: paddle.nn.Layer) -> Callable[[Any], dict]:
-    """`predict` of a network: in evaluation mode and without gradients, the mode put back afterwards."""
+    """`predict` of a network: in evaluation mode and without gradients, the mode put back afterwards.
+
+    It takes tensors or arrays.
+    """
 
     def predict(images: Any) -> dict:
         training = model.training
         model.eval()
         try:
             with paddle.no_grad():
-                return model(images)
+                return model(images if isinstance(images, paddle.Tensor) else paddle.to_tensor(images))
         finally:
             if training:
                 model.train()

@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from ppdet_db.engine.ema import ModelEMA
 from ppdet_db.engine.evaluate import evaluate, predict_with, refuse_bad
 from ppdet_db.engine.freeze import freeze
 from ppdet_db.engine.log import RunLog, Timer, describe_run, hours, logger, memory_mb, write_whole
+from ppdet_db.engine.predictor import through_engine
 from ppdet_db.engine.stop import Stopped, StopSignals
 from ppdet_db.errors import DetError
+from ppdet_db.modeling.model import DetModel
 
 BEST, LATEST, CONFIG = "best_accuracy", "latest", "config.yml"
 
@@ -83,6 +85,8 @@ class Trainer:
         self.stop = StopSignals()
         self.ema: ModelEMA | None = None
 
+        if options.eval_engine:
+            self._on_engine(self.model)  # that this network or machine cannot do it is told now, not after an epoch
         self._begin(resume)
         self.network = paddle.DataParallel(self.model) if paddle.distributed.get_world_size() > 1 else self.model
 
@@ -160,7 +164,7 @@ class Trainer:
         """Evaluates, saves `best_accuracy` when the main indicator is the highest so far, and `latest`."""
         with self.timer.paused():
             self._read_losses()
-            values = evaluate(self._predict, self.eval_loader, self.postprocess, self.metric)
+            values = evaluate(self._predictor(), self.eval_loader, self.postprocess, self.metric)
             self.evaluated_at = self.global_step
             indicator = self.metric.main_indicator
             if values[indicator] > self.best.get(indicator, -math.inf):
@@ -327,9 +331,24 @@ class Trainer:
         shape = f"{self.sampler.batches_per_epoch()} batches of {self.sampler.batch_size}"
         return shape if self.options.accumulate == 1 else f"{shape}, {self.options.accumulate} a step"
 
-    def _predict(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        self.stop.answer()
-        return predict_with(self.ema.model if self.ema else self.model)(images)
+    def _predictor(self) -> Callable[[paddle.Tensor], dict]:
+        """What evaluation asks, with its weights of this moment; a signal to stop is answered before each batch."""
+        model = self.ema.model if self.ema else self.model
+        network = self._on_engine(model) if self.options.eval_engine else predict_with(model)
+
+        def predict(images: paddle.Tensor) -> dict:
+            self.stop.answer()
+            return network(images)
+
+        return predict
+
+    def _on_engine(self, model: DetModel) -> Callable[[paddle.Tensor], dict]:
+        """The network on `Global.eval_engine`. Exporting draws random numbers; training must not miss them."""
+        random_states = checkpoint.random_states()
+        try:
+            return through_engine(model, self.options.eval_engine)
+        finally:
+            checkpoint.set_random_states(random_states)
 
     def _describe_best(self) -> str:
         indicator = self.metric.main_indicator

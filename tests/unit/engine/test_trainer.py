@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -233,6 +234,42 @@ class TestAccumulate:
         assert all(weight.grad is None for weight in run.model.parameters())
 
 
+class TestEvalEngine:
+    @pytest.mark.parametrize("engine", ["paddle", "onnxruntime", "openvino"])
+    def test_training_goes_on_to_the_same_bits(self, engine, plan, monkeypatch):
+        pytest.importorskip(engine)
+        monkeypatch.setattr(trainer.RunLog, "draw_curves", lambda self: None)
+        often = EMA, "Global.eval_batch_step=2", "PostProcess.thresh=0.01", "PostProcess.box_thresh=0.01"
+        plain = Trainer(plan(*often, "Global.save_model_dir=plain"))
+        expected = plain.fit()
+        run = Trainer(plan(*often, f"Global.eval_engine={engine}"))
+        best = run.fit()
+        assert weights(run.model) == weights(plain.model)
+        assert state()["random_states"] == state(folder="plain")["random_states"]
+        assert expected["found"] > 0
+        assert abs(best["hmean"] - expected["hmean"]) <= 0.002
+        assert best["step"] == expected["step"]
+
+    @pytest.mark.parametrize("average", ["true", "false"])
+    def test_evaluates_the_weights_of_the_moment(self, average, plan, scores):
+        run = Trainer(plan(f"Global.use_ema={average}", "Global.eval_engine=paddle"))
+        picture = paddle.rand([1, 3, 64, 64])
+        before = run._predictor()(picture)["maps"]
+        run.fit()
+        expected = trainer.predict_with(run.ema.model if run.ema else run.model)(picture)["maps"].numpy()
+        found = run._predictor()(picture)["maps"]
+        assert isinstance(found, np.ndarray), "it did come from the engine"
+        assert np.abs(found - expected).max() < 1e-4
+        assert np.abs(found - before).max() > 1e-3
+
+    def test_what_is_missing_is_told_before_training_and_leaves_no_folder(self, plan, monkeypatch):
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(DetError, match="the engine onnxruntime is not installed") as caught:
+            Trainer(plan("Global.eval_engine=onnxruntime"))
+        assert str(caught.value).endswith('Run: pip install "ppdet_db[onnx]"')
+        assert not Path("run").exists()
+
+
 EMA = "Global.use_ema=true"
 
 
@@ -244,7 +281,7 @@ class TestAverage:
         run.fit()
         assert weights(run.model) == weights(plain.model)
         picture = paddle.rand([1, 3, 64, 64])
-        averaged, last = run._predict(picture)["maps"], trainer.predict_with(run.model)(picture)["maps"]
+        averaged, last = run._predictor()(picture)["maps"], trainer.predict_with(run.model)(picture)["maps"]
         assert np.array_equal(averaged, run.ema.model(picture)["maps"])
         assert not np.array_equal(averaged, last)
         assert run.ema.step == 8
