@@ -27,6 +27,7 @@ SCRIPTS = {
     "eval": "eval",
     "infer": "infer_det",
     "export": "export_model",
+    "import-weights": "import_weights",
     "check": "check_config",
     "dump": "dump_dataset",
 }
@@ -109,7 +110,7 @@ def test_help_is_useful_and_does_not_wait_for_paddle(command: str) -> None:
     asked = run("-X", "importtime", ROOT / script, "--help")
     assert asked.returncode == 0
     assert not [line for line in asked.stderr.splitlines() if line.rpartition("|")[2].strip() in ("paddle", "cv2")]
-    assert f"usage: python {script} [-h] {CONFIG.get(command, '-c FILE')} " in asked.stdout
+    assert f"usage: python {script} [-h] {CONFIG.get(command, '-c FILE')}" in asked.stdout
     assert f"examples:\n  python {script} -c " in asked.stdout
 
 
@@ -117,7 +118,7 @@ def test_the_console_command_is_the_same_code() -> None:
     assert '"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]' in (ROOT / "setup.py").read_text()
     for command in COMMANDS:
         asked = run("-m", "ppdet_db.cli", command, "--help")
-        assert f"usage: ppdet-db {command} [-h] {CONFIG.get(command, '-c FILE')} " in asked.stdout
+        assert f"usage: ppdet-db {command} [-h] {CONFIG.get(command, '-c FILE')}" in asked.stdout
         assert f"examples:\n  ppdet-db {command} -c " in asked.stdout
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import paddle
 import pytest
 
 from ppdet_db.config import check_section
