@@ -52,7 +52,7 @@ class Comparison:
 
     def add(self, name: str, engine: str, maps: list[np.ndarray], found: list[dict], box_thresh: float | None) -> None:
         """Another picture: maps and boxes of the training network first, then of the engine."""
-        self.map_difference = max(self.map_difference, float(np.abs(maps[1] - maps[0]).max()))
+        self.map_difference = float(np.maximum(self.map_difference, np.abs(maps[1] - maps[0]).max()))  # NaN stays
         trained, exported = ([*zip(texts["points"], texts["scores"], strict=True)] for texts in found)
         self.expected += len(trained)
         self.boxes += len(exported)

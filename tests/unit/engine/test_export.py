@@ -49,7 +49,8 @@ NETWORKS = {
     "LKPAN with IntraCL": (SMALL, neck("LKPAN", intracl=True), {"name": "PFHeadLocal", "mode": "large"}),
     "RepLKPAN": (SMALL, neck("RepLKPAN"), HEAD),
 }
-LARGE = ("ResNet, deformable", "PPHGNet_small", "PPHGNetV2_B4")
+LARGE = ("ResNet", "ResNet, deformable", "PPHGNet_small", "PPHGNetV2_B4", "RepSVTR_det", "LKPAN", "LKPAN lite")
+"""Left to `make test-all`, as are networks of whose kind there is another one here."""
 
 
 def built(parts: tuple[dict, dict, dict]) -> DetModel:
