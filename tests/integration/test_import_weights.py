@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import paddle
 import pytest
 
@@ -132,7 +133,7 @@ def truncated_weights(shared: Path) -> Path:
     for file in (shared / "weights/ppocrv4_mobile_det").iterdir():
         shutil.copyfile(file, file.name)
     data = Path("inference.pdiparams").read_bytes()
-    Path("inference.pdiparams").write_bytes(data[:-1000])
+    Path("inference.pdiparams").write_bytes(data[: len(data) // 2])
     return Path("inference.pdmodel")
 
 
@@ -168,6 +169,15 @@ def harmful_weights(shared: Path) -> Path:
     return Path("inference.pdmodel")
 
 
+def other_activations(shared: Path) -> Path:
+    model = onnx.load(str(shared / "weights/ppocrv4_mobile_det.onnx"))
+    for node in model.graph.node:
+        if node.op_type == "HardSigmoid":
+            node.attribute[0].f = 0.5
+    onnx.save(model, "bad.onnx")
+    return Path("bad.onnx")
+
+
 DAMAGED = "cannot be read, the file is damaged or no network"
 BAD = [
     ("truncated ONNX", truncated, DAMAGED),
@@ -178,6 +188,7 @@ BAD = [
     *[(f"random {suffix}", random_bytes(suffix), DAMAGED) for suffix in (".onnx", ".pdmodel", ".json")],
     *[(f"pickle {suffix}", harmful_pickle(suffix), DAMAGED) for suffix in (".onnx", ".pdmodel", ".json")],
     ("pickle as weights", harmful_weights, "inference.pdiparams: cannot be read, it is damaged or of another network"),
+    ("other activations", other_activations, "bad.onnx: its layers fit the network, but the maps differ by "),
     ("nothing there", lambda shared: Path("none.onnx"), "none.onnx: cannot be read: No such file or directory"),
 ]  # fmt: skip
 

@@ -116,6 +116,16 @@ WRONG_SECTIONS = [
         {"Backbone": {"name": "ResNet_vd"}, "Neck": {"name": "DBFNP"}, "Head": {"name": "DBHead"}},
         ["Architecture.Neck.name: no neck named 'DBFNP'. Did you mean 'DBFPN'?"],
     ),
+    (
+        "Architecture",
+        {
+            "Backbone": {"name": "ResNet_vd"},
+            "Neck": {"name": "DBFPN"},
+            "Head": {"name": "DBHead"},
+            "fused": "yes",
+        },
+        ["Architecture.fused: must be true or false, got 'yes'"],
+    ),
     ("Architecture", {"algorithm": "PSE"}, ["Architecture.algorithm: 'PSE' is not supported: this program trains DBNet "
                                             "(DB and DB++)"]),
     ("loader", {"batch_size": 4}, ["loader.batch_size: loader has no parameter 'batch_size'. Did you mean "

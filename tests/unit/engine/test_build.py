@@ -44,6 +44,20 @@ def test_checked_specs_and_plain_dicts_build_the_same() -> None:
     assert shapes[0] == shapes[1]
 
 
+def test_a_fused_network_has_one_convolution_where_the_other_has_branches() -> None:
+    section = {
+        "Backbone": {"name": "PPLCNetV3", "scale": 0.5},
+        "Neck": {"name": "RSEFPN", "out_channels": 24},
+        "Head": {"name": "DBHead"},
+    }
+    fused, unfused = build_model({**section, "fused": True}), build_model(section)
+    assert fused.training
+    assert list(fused.state_dict()) == list(unfused.fuse().state_dict())
+    assert len(fused.state_dict()) < len(unfused.state_dict())
+    frozen = {name.rpartition(".")[2] for name, value in fused.named_parameters() if value.stop_gradient}
+    assert frozen == {"_mean", "_variance"}
+
+
 def test_optimizer_is_wired_to_schedule_and_regularizer() -> None:
     parameter = paddle.create_parameter([1], "float32", default_initializer=paddle.nn.initializer.Constant(1.0))
     section = {
