@@ -35,8 +35,8 @@ NAME = "inference"
 ONNX, PDPARAMS = "model.onnx", "model.pdparams"
 WRITTEN = (f"{NAME}.json", f"{NAME}.pdiparams", settings.INFERENCE, settings.CLIENTS, ONNX, PDPARAMS)
 
-INPUT, OUTPUT = "x", "fetch_name_0"
-"""What the input and the output of a graph are called; the output's name is Paddle's choice."""
+INPUT = "x"
+"""What the input of a graph is called."""
 
 OPSET = 14
 """Version of ONNX's operators, the first that has the hard swish that Paddle2ONNX writes."""

@@ -35,8 +35,12 @@ def test_a_run_is_exported_and_compared(options: list[str], capsys: pytest.Captu
     config = yaml.safe_load(text)
     assert config["PostProcess"]["thresh"] == 0.25
     assert config["PreProcess"]["transform_ops"][1]["DetResizeForTest"]["image_shape"] == [64, 96]
-    metadata = {entry.key: entry.value for entry in onnx.load("exported/model.onnx").metadata_props}
+    model = onnx.load("exported/model.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata == {"inference.yml": text}
+    page = (ROOT / "docs/deploy.md").read_text()  # the server's configuration there names them
+    assert f'input [ {{ name: "{model.graph.input[0].name}"' in page
+    assert f'output [ {{ name: "{model.graph.output[0].name}"' in page
     assert yaml.safe_load(Path("exported/clients.yml").read_text())["rapidocr"]["Det.thresh"] == 0.25
     assert "note: other programs find other boxes: RapidOCR cannot resize to an image_shape" in printed.out
 
