@@ -88,19 +88,26 @@ class Spec:
         kwargs: its configured arguments; copied at each build, so that two builds share nothing.
         where: prefix of messages, `b.yml:4: Architecture.Neck`; a bare path when there is no file.
         path: of its section in the config, `("Architecture", "Neck")`.
+        places: for arguments that stand on a line of their own, what to put in place of `where`.
     """
 
     cls: Callable[..., Any]
     kwargs: dict[str, Any] = field(default_factory=dict)
     where: str = ""
     path: tuple[str | int, ...] = ()
+    places: dict[str, str] = field(default_factory=dict)
 
     def build(self, **wired: Any) -> Any:
-        """The object. A ValueError of the constructor (a value out of range) becomes a ConfigError with the place."""
+        """The object.
+
+        A ValueError of the constructor (a value out of range) becomes a ConfigError with the place of the argument that
+        its first word names.
+        """
         try:
             return self.cls(**copy.deepcopy(self.kwargs), **wired)
         except ValueError as error:
-            raise ConfigError(f"{self.where}: {error}" if self.where else str(error)) from error
+            where = self.places.get(str(error).partition(" ")[0], self.where)
+            raise ConfigError(f"{where}: {error}" if where else str(error)) from error
 
 
 BACKBONES = Registry("backbone")

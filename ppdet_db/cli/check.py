@@ -30,11 +30,28 @@ def main(argv: list[str] | None = None) -> int:
     from ppdet_db.engine.build import load_plan
 
     plan = load_plan(arguments.config, arguments.opt)
+    build_without_data(plan)
     print(render(plan))
     for note in plan.notes:
         print(f"# note: {note}")
     print(f"# {arguments.config}: no problems")
     return 0
+
+
+def build_without_data(plan: Plan) -> None:
+    """Builds network, loss and optimizer, so that a value that only their constructors refuse is found here too."""
+    from ppdet_db.engine import build
+    from ppdet_db.engine.freeze import freeze
+
+    model = build.build_model(plan.architecture)
+    freeze(model, plan)
+    build.build_loss(plan.loss)
+    build.build_optimizer(
+        plan.optimizer,
+        parameters=dict(model.named_parameters()),
+        epochs=plan.options.epoch_num,
+        step_each_epoch=1000,  # follows from the pictures, which need not be there
+    )
 
 
 def render(plan: Plan) -> str:

@@ -110,7 +110,8 @@ def _options(cls: type[Options]) -> Callable[[Report, KeyPath, Any], Options | N
             try:
                 return cls(**kwargs)
             except ValueError as error:
-                _out_of_range(report, path, kwargs, str(error))
+                parameter = str(error).partition(" ")[0]
+                report.problem(path, str(error), written_at=(*path, parameter) if parameter in kwargs else path)
         return None
 
     return read
@@ -141,7 +142,8 @@ def _spec(
         report.problem(name_path, error.args[0])
         return None
     kwargs = check_arguments(report, cls, path, values, label=cls.__name__, wired=registry.wired)
-    report.specs[path] = spec = Spec(cls, kwargs, report.place(path), path)
+    places = {parameter: report.place(path, (*path, parameter)) for parameter in kwargs}
+    report.specs[path] = spec = Spec(cls, kwargs, report.place(path), path, places)
     return spec
 
 
@@ -265,10 +267,4 @@ def _build_cheap_parts(report: Report) -> None:
             try:
                 spec.build()
             except ConfigError as error:
-                _out_of_range(report, path, spec.kwargs, str(error.__cause__))
-
-
-def _out_of_range(report: Report, path: KeyPath, kwargs: dict[str, Any], text: str) -> None:
-    """A constructor's ValueError, at the line of the parameter that its first word names."""
-    parameter = text.partition(" ")[0]
-    report.problem(path, text, written_at=(*path, parameter) if parameter in kwargs else path)
+                report.problems += error.problems

@@ -22,17 +22,22 @@ class Report:
         self.has_unknown_keys = False
         self._wrong: list[KeyPath] = []
 
-    def place(self, path: KeyPath) -> str:
-        """`b.yml:4: Architecture.Neck`, without the file for a config that came as a dict."""
-        return ": ".join(filter(None, [self.config.where(path), dotted(path)]))
+    def place(self, path: KeyPath, written_at: KeyPath = ()) -> str:
+        """`b.yml:4: Architecture.Neck`, without the file for a config that came as a dict.
+
+        Args:
+            path: what is spoken of.
+            written_at: the path whose line to name, where it is another.
+        """
+        return ": ".join(filter(None, [self.config.where(written_at or path), dotted(path)]))
 
     def problem(self, path: KeyPath, text: str, written_at: KeyPath = ()) -> None:
-        """An error at `path`; `written_at` is the path whose line to name, where it is another."""
-        self.problems.append(self._line(path, text, written_at or path))
+        """An error at `path`; for `written_at` see `place`."""
+        self.problems.append(self._line(path, text, written_at))
         self._wrong.append(path)
 
     def note(self, path: KeyPath, text: str) -> None:
-        self.notes.append(self._line(path, text, path))
+        self.notes.append(self._line(path, text))
 
     def unknown_key(self, path: KeyPath, text: str) -> None:
         """An error, or a warning where Global.strict is false."""
@@ -46,5 +51,5 @@ class Report:
         """Whether nothing is wrong at `path` or below."""
         return not any(wrong[: len(path)] == path for wrong in self._wrong)
 
-    def _line(self, path: KeyPath, text: str, written_at: KeyPath) -> str:
-        return ": ".join(filter(None, [self.config.where(written_at), dotted(path), text]))
+    def _line(self, path: KeyPath, text: str, written_at: KeyPath = ()) -> str:
+        return ": ".join(filter(None, [self.place(path, written_at), text]))

@@ -96,6 +96,16 @@ def test_a_value_out_of_range_is_reported_with_its_place(where: str, message: st
 
 
 @pytest.mark.parametrize(
+    ("argument", "place"), [("ratios", "-o Neck.ratios=[]: Neck"), ("in_channels", "b.yml:4: Neck")]
+)
+def test_the_place_is_that_of_the_argument_the_message_begins_with(argument: str, place: str) -> None:
+    spec = Spec(Neck, {"ratios": []}, "b.yml:4: Neck", places={argument: "-o Neck.ratios=[]: Neck"})
+    with pytest.raises(ConfigError) as caught:
+        spec.build(in_channels=[64])
+    assert str(caught.value) == f"{place}: ratios must not be empty"
+
+
+@pytest.mark.parametrize(
     ("word", "names", "answer"),
     [
         ("box_tresh", ["thresh", "box_thresh"], "Did you mean 'box_thresh'?"),

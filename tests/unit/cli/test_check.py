@@ -101,3 +101,34 @@ def test_problems_go_to_stderr_with_exit_code_1(config: str, capsys: pytest.Capt
 def test_a_missing_config_goes_the_same_way(config: str, capsys: pytest.CaptureFixture) -> None:
     assert main(["-c", "c.yml"]) == 1
     assert capsys.readouterr().err == "error: c.yml: no such file. Did you mean 'b.yml'?\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("Architecture.Backbone.scale=0.3", "scale must be one of 0.35, 0.5, 0.75, 1.0, 1.25, got 0.3"),
+        ("Architecture.Head.k=0", "k must be positive, got 0"),
+        ("Loss.alpha=-5", "alpha must not be negative, got -5"),
+        ("Optimizer.clip_norm=-1", "clip_norm must be above 0, got -1"),
+        ("Optimizer.lr.learning_rate=-1", "learning_rate must be above 0, got -1"),
+        ("PostProcess.unclip_ratio=-1", "unclip_ratio must be above 0, got -1"),
+    ],
+)  # fmt: skip
+def test_values_that_a_constructor_refuses(
+    override: str, text: str, config: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["-c", config, "-o", override]) == 1
+    section = override.partition("=")[0].rpartition(".")[0]
+    assert capsys.readouterr() == ("", f"error: -o {override}: {section}: {text}\n")
+
+
+def test_frozen_parts_that_do_not_exist(config: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(["-c", config, "-o", "Global.freeze=[bakbone]"]) == 1
+    assert capsys.readouterr().err == (
+        "error: -o Global.freeze=[bakbone]: Global.freeze: there is no parameter that is trained under 'bakbone'. "
+        "Did you mean 'backbone'?\n"
+    )
+
+
+def test_a_cycle_that_only_a_short_epoch_makes_too_short_is_left_to_the_run(config: str) -> None:
+    assert main(["-c", config, "-o", "Optimizer.lr={name: CyclicalCosine, learning_rate: 0.001, cycle: 0.01}"]) == 0
