@@ -44,7 +44,9 @@ class DetModel(nn.Layer):
         return self.head(self.neck(self.backbone(x)))
 
     def fuse(self) -> "DetModel":
-        """A copy for evaluation, its re-parameterised blocks turned into plain convolutions; equal outputs within 1e-4.
+        """A copy for evaluation, its re-parameterised blocks turned into plain convolutions.
+
+        Outputs are equal but for the rounding of the features: maps of trained networks within 1e-4.
 
         It can be trained, but is another network then: its keys fit no checkpoint of the unfused one.
         """

@@ -56,6 +56,7 @@ def plain_conv(kernel: Tensor, bias: Tensor, stride: int = 1, groups: int = 1) -
     outputs, width, size, _ = kernel.shape
     empty = ParamAttr(initializer=Constant(0.0))  # a random start would move the program's random state
     conv = nn.Conv2D(width * groups, outputs, size, stride, padding=size // 2, groups=groups, weight_attr=empty)
+    conv.to(dtype=kernel.dtype)
     conv.weight.set_value(kernel)
     conv.bias.set_value(bias)
     return conv

@@ -249,7 +249,7 @@ def test_no_write_permission_for_the_output(tiny: Path, capsys: pytest.CaptureFi
         ),
         (
             "empty",
-            "empty: holds no picture (.jpg, .jpeg, .png, .bmp, .tif, .tiff, .webp). Folders inside it are not "
+            "empty: holds no picture (.jpg, .jpeg, .png, .bmp, .tif, .tiff, .webp, .pdf). Folders inside it are not "
             "searched.",
         ),
         ("null", "no picture given: set -o Global.infer_img=FILE_OR_FOLDER"),

@@ -249,3 +249,12 @@ def test_network_without_such_blocks_is_copied():
     assert list(copied.state_dict()) == list(model.state_dict())
     assert np.array_equal(copied(x)["maps"].numpy(), model(x)["maps"].numpy())
     assert not {p.name for p in copied.parameters()} & {p.name for p in model.parameters()}
+
+
+def test_a_network_of_another_precision_fuses_too():
+    """Paddle makes new layers in its default precision."""
+    block = reparam.RepDWConv(4, ConvBNLayer(4, 4, 3, groups=4), bias=False)
+    block.to(dtype="float64")
+    block.eval()
+    x = paddle.rand([1, 4, 6, 6], dtype="float64")
+    np.testing.assert_allclose(block.fused()(x).numpy(), block(x).numpy(), rtol=1e-12, atol=1e-12)
