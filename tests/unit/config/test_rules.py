@@ -254,7 +254,7 @@ def test_the_border_map_before_the_shrink_map_is_noted(folder: Path, base: str) 
     text = base.replace(shrink, "").replace("      - ToCHWImage:\n", shrink + "      - ToCHWImage:\n", 1)
     assert notes_of(text) == [
         "b.yml:29: Train.dataset.transforms.3.MakeBorderMap: comes before MakeShrinkMap: texts that are dropped there "
-        "as too small still supervise the threshold map"
+        "as too small still supervise the threshold map, as in PaddleOCR. Put MakeShrinkMap first to leave them out"
     ]
 
 
