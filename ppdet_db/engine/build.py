@@ -35,7 +35,7 @@ from ppdet_db.config import (
 )
 from ppdet_db.data.dataset import DetDataset
 from ppdet_db.data.loader import EpochSampler, make_loader
-from ppdet_db.engine.inference import CONFIG, deployed_config
+from ppdet_db.engine.inference import CONFIG, deployed_config, model_file
 from ppdet_db.engine.log import logger
 from ppdet_db.errors import ConfigError, DetError
 from ppdet_db.modeling.model import DetModel
@@ -55,16 +55,17 @@ def load_plan(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Plan:
     return check(config)
 
 
-def load_inference_plan(file: Path, overrides: Sequence[str] = ()) -> InferencePlan:
+def load_inference_plan(path: str | os.PathLike, overrides: Sequence[str] = ()) -> InferencePlan:
     """The transforms and the postprocess that an exported model brings with it.
 
     Args:
-        file: the graph: `inference.json`, `model.onnx`.
+        path: its folder or its graph, as `open_model` takes it.
         overrides: by the names of a config, `PostProcess.box_thresh=0.5`.
 
     Raises:
         DetError: the model says nothing of them, or something wrong.
     """
+    file = model_file(Path(path))
     found = deployed_config(file)
     if found is None:
         place = f"neither its metadata nor {CONFIG} beside it" if file.suffix == ".onnx" else f"no {CONFIG} beside it"
