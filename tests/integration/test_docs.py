@@ -248,8 +248,8 @@ def test_commands_are_accepted(page, checkout):
             if "-h" in arguments:
                 continue
             parsed = module.make_parser().parse_args(arguments)
-            config = parsed.config if Path(parsed.config).exists() else FULL_CONFIG  # the reader's own file
-            load_plan(config, parsed.opt)
+            own = parsed.config is None or not Path(parsed.config).exists()  # the reader's config, or an exported model
+            load_plan(FULL_CONFIG if own else parsed.config, parsed.opt)
 
 
 @pytest.mark.parametrize("page", PAGES)
