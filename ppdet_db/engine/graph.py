@@ -6,14 +6,14 @@ program wrote them.
 
 import json
 import math
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ppdet_db.engine.pdiparams import Array, EndsWithin, arrays_of
 from ppdet_db.errors import CheckpointError
 
 CONV, DECONV, NORM, ADD, MULTIPLY, SAME, RESHAPE = "conv", "deconv", "norm", "add", "multiply", "same", "reshape"
@@ -185,38 +185,35 @@ def _read_pir(file: Path) -> Graph:
     return Graph(ops, _read_weights(file.with_suffix(".pdiparams"), shapes))
 
 
+DTYPES = {2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8"}
+"""Of the numbers that a detector has, by Paddle's code of their kind."""
+
+
 def _read_weights(file: Path, shapes: dict[str, list[int]]) -> dict[str, np.ndarray]:
     """The arrays of a `.pdiparams` file: one after the other in the order of their names, each with its shape."""
-    from paddle.base.proto import framework_pb2
-
     if not file.is_file():
         raise CheckpointError(f"{file}: not there; the weights of {file.stem} must lie beside the network")
-    kinds = framework_pb2.VarType
-    dtypes = {kinds.FP32: "f4", kinds.FP64: "f8", kinds.FP16: "f2", kinds.INT32: "i4", kinds.INT64: "i8"}
-    data = memoryview(file.read_bytes())
+    arrays = arrays_of(file.read_bytes())
     weights = {}
     try:
         for name in sorted(shapes):
-            version, levels, tensor_version, size = struct.unpack_from("<IQIi", data)
-            if version or levels or tensor_version or not 0 < size <= len(data):
-                raise ValueError(f"'{name}' has an unknown layout")
-            data = data[20:]
-            description = kinds.TensorDesc.FromString(bytes(data[:size]))
-            if list(description.dims) != list(shapes[name]):
-                raise ValueError(f"'{name}' is {list(description.dims)} there and {shapes[name]} in the network")
-            dtype = np.dtype(dtypes[description.data_type]).newbyteorder("<")
-            count = math.prod(description.dims)
-            data = data[size:]
-            if count * dtype.itemsize > len(data):
-                raise ValueError(f"it ends in the middle of '{name}'")
-            weights[name] = _as_float32(np.frombuffer(data, dtype, count).reshape(description.dims))
-            data = data[count * dtype.itemsize :]
-        if len(data):
-            raise ValueError(f"{len(data)} bytes are left over")
+            weights[name] = _as_float32(_next_array(arrays, name, list(shapes[name])))
+        if next(arrays, None) is not None:
+            raise ValueError("it holds more arrays than the network")
     except Exception as error:
-        reason = "it ends too early" if isinstance(error, struct.error) else str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         raise CheckpointError(f"{file}: cannot be read, it is damaged or of another network: {reason}") from error
     return weights
+
+
+def _next_array(arrays: Iterator[Array], name: str, expected: list[int]) -> np.ndarray:
+    try:
+        kind, shape, data = next(arrays)
+    except (StopIteration, EndsWithin) as error:
+        raise ValueError(f"it ends in the middle of '{name}'") from error
+    if shape != expected:
+        raise ValueError(f"'{name}' is {shape} there and {expected} in the network")
+    return np.frombuffer(data, DTYPES[kind]).reshape(shape)
 
 
 # -------------------------------------------------------------------------------------------------------------- ONNX

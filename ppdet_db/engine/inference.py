@@ -6,16 +6,16 @@ A predictor goes wherever a network does: `evaluate(open_model("exported"), load
 import importlib
 import json
 import os
-import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from ppdet_db.config.schema import Engine
-from ppdet_db.engine.protobuf import fields, varint
+from ppdet_db.engine.pdiparams import arrays_of
+from ppdet_db.engine.protobuf import fields
 from ppdet_db.errors import DetError
 from ppdet_db.registry import did_you_mean
 
@@ -27,8 +27,6 @@ CONFIG = "inference.yml"
 """The file beside a graph, and the key in the metadata of an ONNX model, with transforms and postprocess."""
 METADATA_PROPS = 14
 """Field of ONNX's ModelProto whose entries are pairs: 1 is the key, 2 the value."""
-WIDTHS = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2}
-"""Bytes of a number by Paddle's code of its kind: bool, int16, int32, int64, float16 to 64, uint8, int8, bfloat16."""
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """The pip extra that installs an engine's package, which has the engine's name."""
 BLANK = (1, 3, 64, 64)
@@ -189,41 +187,11 @@ def refuse_damaged(file: Path) -> None:
 
 
 def refuse_cut_weights(file: Path) -> None:
-    """Raises ValueError where a `.pdiparams` file does not end with an array: Paddle 3.3.1 makes up what is missing.
-
-    An array is: version 0 (4 bytes), levels 0 (8), version 0 (4), length of its description (4), the description (a
-    protobuf message: 1 is the kind of number, 2 each side, or all packed), its bytes.
-    """
-    data, at = memoryview(file.read_bytes()), 0
-    while at < len(data):
-        if len(data) - at < 20:
-            raise ValueError("the weights end within an array")
-        first, levels, second, length = struct.unpack_from("<IQIi", data, at)
-        at += 20 + length
-        if first or levels or second or length < 0 or at > len(data):
-            raise ValueError("the weights hold something else than arrays")
-        kind, count = None, 1
-        for number, value in fields(data[at - length : at]):
-            if number == 1:
-                kind = value
-            elif number == 2:
-                for side in _numbers(value):
-                    count *= side
-        at += count * WIDTHS.get(kind, 0)
-        if kind not in WIDTHS or at > len(data):
-            raise ValueError("the weights end within an array")
+    """Raises ValueError where a `.pdiparams` file does not end with an array: Paddle 3.3.1 makes up what is missing."""
+    data = file.read_bytes()
     if not data:
         raise ValueError("the weights are empty")
-
-
-def _numbers(value: int | memoryview) -> Iterator[int]:
-    if isinstance(value, int):
-        yield value
-        return
-    at = 0
-    while at < len(value):
-        number, at = varint(value, at)
-        yield number
+    deque(arrays_of(data), maxlen=0)
 
 
 def deployed_config(file: Path) -> tuple[str, str] | None:
