@@ -24,6 +24,7 @@ from safetensors.paddle import load_file
 from safetensors.paddle import save as to_bytes
 
 from ppdet_db.engine import download, paddleocr
+from ppdet_db.engine.pdparams import owner_and_slot
 from ppdet_db.errors import CheckpointError
 
 MODEL, TRAINING, OPTIMIZER, STATE = (
@@ -271,8 +272,8 @@ def _by_structured_name(model: paddle.nn.Layer, state: dict) -> dict:
     for key, value in state.items():
         if not isinstance(value, paddle.Tensor):
             continue  # the schedule, which state.json holds
-        owner = max((name for name in names if key.startswith(name + "_")), key=len)
-        renamed[f"{names[owner]}/{key[len(owner) + 1 :]}"] = value
+        owner, slot = owner_and_slot(key, names)
+        renamed[f"{names[owner]}/{slot}"] = value
     return renamed
 
 

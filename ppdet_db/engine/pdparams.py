@@ -7,7 +7,7 @@ by this module from their bytes, not by NumPy's own unpickling, which trusts wha
 
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,24 @@ def read_optimizer(prefix: str) -> tuple[dict[tuple[str, str], np.ndarray], int 
     structured = {str(counter): str(name) for name, counter in names.items()}
     moments = {}
     for key, value in content.items():
-        owner = max((counter for counter in structured if key.startswith(counter + "_")), key=len, default=None)
+        owner, slot = owner_and_slot(key, structured)
         if owner is None or not isinstance(value, np.ndarray):
             raise _no_resume(file, f"'{key}' belongs to no weight of {weights.name}")
-        moments[structured[owner], key[len(owner) + 1 :]] = value
+        moments[structured[owner], slot] = value
     return moments, schedule.get("last_epoch") if isinstance(schedule, dict) else None
+
+
+def owner_and_slot(key: str, counters: Container[str]) -> tuple[str | None, str]:
+    """`conv2d_0.w_0_moment1_0` -> (`conv2d_0.w_0`, `moment1_0`): the longest of the counters that a key begins with.
+
+    Without one among them the owner is None.
+    """
+    at = key.rfind("_")
+    while at > 0:
+        if key[:at] in counters:
+            return key[:at], key[at + 1 :]
+        at = key.rfind("_", 0, at)
+    return None, key
 
 
 def read_states(prefix: str) -> dict[str, Any]:
