@@ -97,6 +97,11 @@ class Spec:
     path: tuple[str | int, ...] = ()
     places: dict[str, str] = field(default_factory=dict)
 
+    def arguments(self) -> dict[str, Any]:
+        """Every parameter of the constructor with its configured value, else its default, else `Parameter.empty`."""
+        defaults = {name: each.default for name, each in inspect.signature(self.cls).parameters.items()}
+        return defaults | self.kwargs
+
     def build(self, **wired: Any) -> Any:
         """The object.
 

@@ -200,8 +200,7 @@ def _find(steps: Iterable[Spec], name: str) -> Spec | None:
 
 def _argument(step: Spec, name: str) -> Any:
     """The configured value, else the constructor's default."""
-    parameter = inspect.signature(step.cls).parameters.get(name)
-    return step.kwargs.get(name, parameter.default if parameter else None)
+    return step.arguments().get(name)
 
 
 def _flat(values: Iterable[Any]) -> list[Any]:

@@ -21,6 +21,7 @@ import ppdet_db.modeling
 from ppdet_db.config import Plan
 from ppdet_db.config.document import block_yaml
 from ppdet_db.engine import settings
+from ppdet_db.engine.inference import CONFIG, ONNX_FILES
 from ppdet_db.engine.log import logger
 from ppdet_db.engine.verify import Picture, verify
 from ppdet_db.errors import DetError
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 NAME = "inference"
 """Stem of the files of a Paddle inference model: `inference.json` is the graph, `inference.pdiparams` the weights."""
 
-ONNX, PDPARAMS = "model.onnx", "model.pdparams"
-WRITTEN = (f"{NAME}.json", f"{NAME}.pdiparams", settings.INFERENCE, settings.CLIENTS, ONNX, PDPARAMS)
+ONNX, PDPARAMS = ONNX_FILES[0], "model.pdparams"
+WRITTEN = (f"{NAME}.json", f"{NAME}.pdiparams", CONFIG, settings.CLIENTS, ONNX, PDPARAMS)
 
 INPUT = "x"
 """What the input of a graph is called."""
@@ -97,11 +98,11 @@ def export_run(
         fresh.mkdir(parents=True)
         export(model, fresh)
         config = block_yaml(settings.inference_config(plan))
-        (fresh / settings.INFERENCE).write_text(config, encoding="utf-8")
+        (fresh / CONFIG).write_text(config, encoding="utf-8")
         clients, untold = settings.client_settings(plan)
         (fresh / settings.CLIENTS).write_text(block_yaml(clients), encoding="utf-8")
         if onnx:
-            to_onnx(fresh, {settings.INFERENCE: config})
+            to_onnx(fresh, {CONFIG: config})
         if pdparams:
             paddle.save(model.state_dict(), str(fresh / PDPARAMS))
         verify(plan, model, fresh, pictures)

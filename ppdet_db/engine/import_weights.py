@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import paddle
 
+from ppdet_db.data.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from ppdet_db.engine import checkpoint
 from ppdet_db.engine.evaluate import predict_with
 from ppdet_db.engine.export import NAME, export
@@ -29,8 +30,6 @@ from ppdet_db.modeling.model import DetModel
 PACKAGE = "package:"
 LARGEST_DIFFERENCE = 1e-3
 """Between the probability maps of the two networks."""
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -310,7 +309,7 @@ def builtin_pictures() -> list[np.ndarray]:
             size, x = rng.uniform(0.6, 1.4), int(rng.integers(5, 60))
             color = [int(c) for c in rng.integers(0, 90, 3)]
             cv2.putText(picture, f"Text {y} in a line", (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 2, cv2.LINE_AA)
-        normalised = (picture / 255.0 - MEAN) / STD
+        normalised = (picture / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
         pictures.append(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None], np.float32))
     return pictures
 

@@ -17,7 +17,7 @@ from ppdet_db.engine.predict import without_label
 from ppdet_db.postprocess.db_postprocess import DBPostProcess
 from ppdet_db.registry import Spec
 
-INFERENCE, CLIENTS = "inference.yml", "clients.yml"
+CLIENTS = "clients.yml"
 
 KNOWN = (DecodeImage, DetResizeForTest, NormalizeImage, ToCHWImage)
 """Transforms that PaddleX and RapidOCR have."""
@@ -104,9 +104,8 @@ def transform_values(spec: Spec) -> dict[str, Any]:
 
 def values_of(spec: Spec) -> dict[str, Any]:
     """The arguments of a component, those not given with their defaults; without those that are None."""
-    parameters = inspect.signature(spec.cls).parameters.values()
-    defaults = {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
-    return {name: plain(value) for name, value in {**defaults, **spec.kwargs}.items() if value is not None}
+    left_out = (None, inspect.Parameter.empty)
+    return {name: plain(value) for name, value in spec.arguments().items() if value not in left_out}
 
 
 def plain(value: Any) -> Any:

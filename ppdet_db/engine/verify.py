@@ -1,20 +1,17 @@
 """Whether an exported network does what the trained one does: map against map, box against box."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import paddle
 
 from ppdet_db.config import Plan
-from ppdet_db.engine import build
-from ppdet_db.engine.evaluate import predict_with
 from ppdet_db.engine.inference import ONNX_FILES, open_model
 from ppdet_db.engine.log import logger
-from ppdet_db.engine.predict import without_label
+from ppdet_db.engine.predict import Detector, Prepared
 from ppdet_db.errors import DetError, SampleError
 from ppdet_db.geometry import polygon_iou
 
@@ -100,17 +97,16 @@ def verify(plan: Plan, model: paddle.nn.Layer, folder: Path, pictures: Sequence[
     engines = {"paddle": open_model(folder, "paddle")}
     if (folder / ONNX_FILES[0]).is_file():
         engines["onnxruntime"] = open_model(folder, "onnxruntime")
-    prepare = build.build_transforms(tuple(without_label(plan.eval.dataset.transforms)))
-    postprocess = build.build_postprocess(plan.postprocess)
-    trained = predict_with(model)
+    trained = Detector(plan, model)
     comparisons = {engine: Comparison() for engine in engines if pictures}
     for name, data in pictures:
-        images, shape = prepared(prepare, name, data)
-        expected = trained(paddle.to_tensor(images))["maps"].numpy()
+        picture = prepared(trained, name, data)
+        images, shape = picture.image[None].astype(np.float32), picture.shape[None]
+        expected = trained.predict(images)["maps"].numpy()
         for engine, comparison in comparisons.items():
             maps = [expected, engines[engine](images)["maps"]]
-            found = [postprocess({"maps": values}, shape)[0] for values in maps]
-            comparison.add(name, engine, maps, found, getattr(postprocess, "box_thresh", None))
+            found = [trained.postprocess({"maps": values}, shape)[0] for values in maps]
+            comparison.add(name, engine, maps, found, getattr(trained.postprocess, "box_thresh", None))
     for engine, comparison in comparisons.items():
         logger.info("%s against training on %d pictures: %s", engine, len(pictures), comparison)
     faults = [f"{engine}: {fault}" for engine, comparison in comparisons.items() for fault in comparison.faults()]
@@ -118,14 +114,11 @@ def verify(plan: Plan, model: paddle.nn.Layer, folder: Path, pictures: Sequence[
         raise DetError("\n".join(["the exported model does not do what the trained network does:", *faults]))
 
 
-def prepared(prepare: Callable[[dict], dict], name: str, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """`image` and `shape` of an encoded picture, each a batch of one."""
-    sample: dict[str, Any] = {"img_path": name, "line": "", "index": 0, "epoch": 0, "image": data}
+def prepared(detector: Detector, name: str, data: bytes) -> Prepared:
     try:
-        sample = prepare(sample | {"rng": np.random.default_rng(0)})
+        return detector.prepare(data, name)
     except SampleError as error:
         raise DetError(f"{name}: {error}") from error
-    return sample["image"][None].astype(np.float32), sample["shape"][None]
 
 
 def built_in_picture() -> Picture:
