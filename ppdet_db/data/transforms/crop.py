@@ -6,8 +6,40 @@ import numpy as np
 from ppdet_db.registry import TRANSFORMS
 
 
+class SizedCrop:
+    """What crops have in common that bring a random rectangle to a fixed size.
+
+    Args:
+        size: [w, h] of the result.
+        max_tries: how many crops are tried.
+        min_crop_side_ratio: smallest side of a crop, as a part of the picture's.
+        keep_ratio: whether one scale serves both axes.
+    """
+
+    needs = ("image", "polys", "texts", "ignore_tags")
+    gives = ("image", "polys", "texts", "ignore_tags")
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (640, 640),
+        max_tries: int = 10,
+        min_crop_side_ratio: float = 0.1,
+        keep_ratio: bool = True,
+    ):
+        if len(size) != 2 or min(size) <= 0:
+            raise ValueError(f"size must be [width, height] in pixels, got {list(size)}")
+        if max_tries < 0:
+            raise ValueError(f"max_tries must be 0 or more, got {max_tries}")
+        if not 0 <= min_crop_side_ratio <= 1:
+            raise ValueError(f"min_crop_side_ratio must be in [0, 1], got {min_crop_side_ratio}")
+        self.size = np.array(size)
+        self.max_tries = max_tries
+        self.min_crop_side_ratio = min_crop_side_ratio
+        self.keep_ratio = keep_ratio
+
+
 @TRANSFORMS.register
-class EastRandomCropData:
+class EastRandomCropData(SizedCrop):
     """Cuts a random rectangle whose edges run through no text, and scales it to `size`.
 
     Edges lie between pixels. Those of the picture are always allowed, and every edge that no text straddles, so every
@@ -31,27 +63,6 @@ class EastRandomCropData:
         keep_ratio: whether one scale serves both axes, the rest padded with zero at the right and bottom; otherwise
             the crop is stretched.
     """
-
-    needs = ("image", "polys", "texts", "ignore_tags")
-    gives = ("image", "polys", "texts", "ignore_tags")
-
-    def __init__(
-        self,
-        size: tuple[int, int] = (640, 640),
-        max_tries: int = 10,
-        min_crop_side_ratio: float = 0.1,
-        keep_ratio: bool = True,
-    ):
-        if len(size) != 2 or min(size) <= 0:
-            raise ValueError(f"size must be [width, height] in pixels, got {list(size)}")
-        if max_tries < 0:
-            raise ValueError(f"max_tries must be 0 or more, got {max_tries}")
-        if not 0 <= min_crop_side_ratio <= 1:
-            raise ValueError(f"min_crop_side_ratio must be in [0, 1], got {min_crop_side_ratio}")
-        self.size = tuple(size)
-        self.max_tries = max_tries
-        self.min_crop_side_ratio = min_crop_side_ratio
-        self.keep_ratio = keep_ratio
 
     def __call__(self, sample: dict) -> dict:
         image, polys = sample["image"], sample["polys"]
@@ -82,7 +93,7 @@ class EastRandomCropData:
     def fit(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The crop brought to `size`, and the scale of x and y."""
         source = np.array([crop.shape[1], crop.shape[0]])
-        target = np.array(self.size)
+        target = self.size
         if self.keep_ratio:
             target = np.clip(np.rint(source * min(target / source)).astype(int), 1, target)
         resized = cv2.resize(crop, tuple(int(side) for side in target))

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ppdet_db.data.transforms.crop import overlaps
+from ppdet_db.data.transforms.crop import SizedCrop, overlaps
 from ppdet_db.data.transforms.label import stack_polygons
 from ppdet_db.geometry import clip_polygon, min_area_quad, polygon_area
 from ppdet_db.registry import TRANSFORMS
@@ -17,7 +17,7 @@ LEAST_HEIGHT = 0.5
 
 
 @TRANSFORMS.register
-class RandomCrop:
+class RandomCrop(SizedCrop):
     """Cuts a random rectangle, scales it down to `size` where it is larger, and puts it at a random place on black.
 
     Width and height are drawn each on its own, from `min_crop_side_ratio` of the picture's (or `size`, if that is
@@ -44,27 +44,6 @@ class RandomCrop:
         min_crop_side_ratio: smallest side of a crop, as a part of the picture's.
         keep_ratio: whether one scale, at most 1, serves both axes; otherwise the crop is stretched to `size`.
     """
-
-    needs = ("image", "polys", "texts", "ignore_tags")
-    gives = ("image", "polys", "texts", "ignore_tags")
-
-    def __init__(
-        self,
-        size: tuple[int, int] = (640, 640),
-        max_tries: int = 10,
-        min_crop_side_ratio: float = 0.1,
-        keep_ratio: bool = True,
-    ):
-        if len(size) != 2 or min(size) <= 0:
-            raise ValueError(f"size must be [width, height] in pixels, got {list(size)}")
-        if max_tries < 0:
-            raise ValueError(f"max_tries must be 0 or more, got {max_tries}")
-        if not 0 <= min_crop_side_ratio <= 1:
-            raise ValueError(f"min_crop_side_ratio must be in [0, 1], got {min_crop_side_ratio}")
-        self.size = np.array(size)
-        self.max_tries = max_tries
-        self.min_crop_side_ratio = min_crop_side_ratio
-        self.keep_ratio = keep_ratio
 
     def __call__(self, sample: dict) -> dict:
         image, rng = sample["image"], sample["rng"]

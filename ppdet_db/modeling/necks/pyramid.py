@@ -27,6 +27,14 @@ def quarter(out_channels: int) -> int:
     return out_channels // 4
 
 
+def squeezed_quarter(out_channels: int) -> int:
+    """The same where squeeze and excitation follows, which narrows it to a quarter again."""
+    width = quarter(out_channels)
+    if width < 4:
+        raise ValueError(f"out_channels must be at least 16 (squeezed to a 16th), got {out_channels}")
+    return width
+
+
 def add_top_down(levels: list[Tensor]) -> list[Tensor]:
     """To each level, all coarser ones are added."""
     sums = [levels[-1]]

@@ -5,7 +5,7 @@ from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import SEModule
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, quarter
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, squeezed_quarter
 from ppdet_db.modeling.necks.rse_fpn import RSELayer
 from ppdet_db.modeling.reparam import DilatedReparamBlock
 from ppdet_db.registry import NECKS
@@ -37,9 +37,7 @@ class RepLKFPN(nn.Layer):
         intracl: bool = False,
     ):
         super().__init__()
-        width = quarter(out_channels)
-        if width < 4:
-            raise ValueError(f"out_channels must be at least 16 (squeezed to a 16th), got {out_channels}")
+        width = squeezed_quarter(out_channels)
         if dilated_kernel_size not in DilatedReparamBlock.OTHERS:
             sizes = ", ".join(map(str, DilatedReparamBlock.OTHERS))
             raise ValueError(f"dilated_kernel_size must be one of {sizes}, got {dilated_kernel_size}")

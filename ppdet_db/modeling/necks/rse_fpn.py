@@ -5,7 +5,7 @@ from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import SEModule
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, quarter
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, squeezed_quarter
 from ppdet_db.registry import NECKS
 
 
@@ -45,9 +45,7 @@ class RSEFPN(nn.Layer):
 
     def __init__(self, in_channels: list[int], out_channels: int = 256, shortcut: bool = True, intracl: bool = False):
         super().__init__()
-        width = quarter(out_channels)
-        if width < 4:
-            raise ValueError(f"out_channels must be at least 16 (squeezed to a 16th), got {out_channels}")
+        width = squeezed_quarter(out_channels)
         self.out_channels = out_channels
         self.ins_conv = nn.LayerList([RSELayer(channels, out_channels, 1, shortcut) for channels in in_channels])
         self.inp_conv = nn.LayerList([RSELayer(out_channels, width, 3, shortcut) for _ in in_channels])

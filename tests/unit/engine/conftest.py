@@ -1,6 +1,7 @@
 """A config that trains on eight drawn pictures, four steps an epoch, in a second."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from ppdet_db.config import Plan
 from ppdet_db.engine import load_plan
+from ppdet_db.engine.log import logger
 
 COMMON = "{ scale: 1./255., mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: hwc }"
 DRAWN = f"""\
@@ -75,3 +77,15 @@ def plan(drawn: Path) -> Callable[..., Plan]:
 def sections() -> dict:
     """The same config as plain data."""
     return yaml.safe_load(DRAWN)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(handler)

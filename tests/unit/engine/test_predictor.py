@@ -1,6 +1,5 @@
 """Which predictor a command gets, and what is said where a config and an exported model differ."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,21 +11,9 @@ from ppdet_db.config.document import block_yaml
 from ppdet_db.engine import build, checkpoint, predictor
 from ppdet_db.engine.export import export
 from ppdet_db.engine.inference import ENGINES, InferenceModel
-from ppdet_db.engine.log import logger
 from ppdet_db.engine.predictor import choose_predictor, note_differences, through_engine
 from ppdet_db.engine.settings import inference_config
 from ppdet_db.errors import ConfigError, DetError
-
-
-@pytest.fixture
-def lines() -> list[str]:
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield lines
-    logger.removeHandler(handler)
 
 
 @pytest.fixture

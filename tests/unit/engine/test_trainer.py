@@ -1,7 +1,6 @@
 """The trainer: what is due when, what stops it and what it leaves, how it starts, goes on and refuses to."""
 
 import json
-import logging
 import os
 import re
 import signal
@@ -16,22 +15,9 @@ import yaml
 
 from ppdet_db.contract import BadSample, Ragged
 from ppdet_db.engine import Trainer, build, checkpoint, evaluate, trainer
-from ppdet_db.engine.log import logger
 from ppdet_db.engine.predict import load_trained
 from ppdet_db.engine.trainer import differences, every
 from ppdet_db.errors import DetError
-
-
-@pytest.fixture
-def lines() -> list[str]:
-    """What the trainer logs."""
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield lines
-    logger.removeHandler(handler)
 
 
 @pytest.fixture
