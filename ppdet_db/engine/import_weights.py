@@ -22,7 +22,8 @@ from ppdet_db.data.transforms.image import IMAGENET_MEAN, IMAGENET_STD
 from ppdet_db.engine import checkpoint
 from ppdet_db.engine.evaluate import predict_with
 from ppdet_db.engine.export import NAME, export
-from ppdet_db.engine.graph import DECONV, NORM, SCALE, SHIFT, Layer, Step, describe, layers_of, read_graph
+from ppdet_db.engine.graph import DECONV, NORM, read_graph
+from ppdet_db.engine.graph_layers import SCALE, SHIFT, Layer, Step, describe, layers_of
 from ppdet_db.engine.inference import model_file, open_model
 from ppdet_db.errors import CheckpointError, DetError
 from ppdet_db.modeling.model import DetModel

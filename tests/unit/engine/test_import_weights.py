@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ppdet_db.engine.graph import CONV, DECONV, NORM, SCALE, SHIFT, Layer, Step
+from ppdet_db.engine.graph import CONV, DECONV, NORM
+from ppdet_db.engine.graph_layers import SCALE, SHIFT, Layer, Step
 from ppdet_db.engine.import_weights import composed, match, own_layers, parts, source_file, transfer
 from ppdet_db.errors import CheckpointError
 
