@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CLIENTS := .venv-clients
+PEER_ENV := .venv-peer
 DEMO := demo_output
 DEMO_CONFIG := configs/det/det_mv3_db_synthetic.yml
 ALL_KINDS := Eval.dataset.kinds=[horizontal,rotated,perspective,curved]
@@ -47,5 +48,11 @@ quality: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+$(PEER_ENV)/installed: benchmarks/peer-requirements.txt
+	$(PYTHON) -m venv $(PEER_ENV)
+	$(PEER_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(PEER_ENV)/bin/pip install --quiet --disable-pip-version-check --no-deps paddleocr==2.10.0
+	touch $@
+
 clean:
-	rm -rf .venv $(CLIENTS) $(DEMO) build *.egg-info
+	rm -rf .venv $(CLIENTS) $(PEER_ENV) $(DEMO) build *.egg-info
