@@ -1,14 +1,16 @@
 # make demo: set up, train on drawn scenes, evaluate, draw pictures.  make test: all quick tests.
 # make test-all: those and the slow ones.  make clients: PaddleOCR and RapidOCR on what is exported.  make quality: linters.
+# make bench: times against PaddleOCR's, see benchmarks/README.md.
 PYTHON ?= python3
 BIN := .venv/bin
 CLIENTS := .venv-clients
 PEER_ENV := .venv-peer
+BENCHES := label_maps training_sample postprocess $(if $(PEER),metric training_step evaluation startup)
 DEMO := demo_output
 DEMO_CONFIG := configs/det/det_mv3_db_synthetic.yml
 ALL_KINDS := Eval.dataset.kinds=[horizontal,rotated,perspective,curved]
 
-.PHONY: demo test test-all clients quality clean
+.PHONY: demo test test-all clients quality bench clean
 .DELETE_ON_ERROR:
 
 .venv/installed: requirements.txt setup.py
@@ -53,6 +55,11 @@ $(PEER_ENV)/installed: benchmarks/peer-requirements.txt
 	$(PEER_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	$(PEER_ENV)/bin/pip install --quiet --disable-pip-version-check --no-deps paddleocr==2.10.0
 	touch $@
+
+bench: .venv/installed $(PEER_ENV)/installed
+	for subject in $(BENCHES); do \
+	    $(BIN)/python benchmarks/$$subject.py $(if $(PEER),--peer $(PEER)) $(if $(RESULTS),--write $(RESULTS)) || exit 1; \
+	done
 
 clean:
 	rm -rf .venv $(CLIENTS) $(PEER_ENV) $(DEMO) build *.egg-info

@@ -11,8 +11,9 @@ function without arguments: one call is what is timed.
 Each side is a process with an interpreter and packages of its own. They are held to the same core with one thread, and
 one waits while the other works: block by block, in the order A B B A ..., so that a machine whose speed drifts treats
 both alike. Counted is processor time, with that of child processes, because other programs may want the core too. The
-ratio is the median over the ratios of neighbouring blocks. A call may return a dict of numbers: they stand in the
-table, ours / the peer's, so that it can be seen that both have done the same.
+ratio is the median over the ratios of neighbouring blocks. A call may return a dict of numbers: the last ones stand in
+the table, ours / the peer's, so that it can be seen that both have done the same. Where `seconds` is among them, the
+call has measured itself.
 """
 
 import argparse
@@ -34,6 +35,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+BLOCK = 0.4
+"""Seconds of calls that a block has, one call at least."""
 PACKAGES = ["numpy", "numba", "opencv-python", "opencv-contrib-python-headless", "shapely", "pyclipper", "imgaug"]
 PACKAGES += ["albumentations", "onnxruntime", "paddlepaddle", "paddleocr"]
 
@@ -57,7 +60,7 @@ def compare(
 
     Args:
         needs_checkout: the peer's side imports what its wheel lacks, so `--peer DIR` is needed.
-        blocks: how many ratios the median is of; a block has as many calls as fill 0.4 s, one at least.
+        blocks: how many ratios the median is of; each has `BLOCK` seconds of calls.
     """
     parser = argparse.ArgumentParser(description=subject)
     parser.add_argument("--peer", metavar="DIR", help="a checkout of PaddleOCR v2.10.0, see benchmarks/README.md")
@@ -92,14 +95,15 @@ def compare(
 
 def row(case: Case, mine: "Worker", theirs: "Worker", number: int, blocks: int) -> str:
     """Let both sides take turns in a case; its line of the table."""
-    results = [worker.ask(prepare=number) for worker in (mine, theirs)]
+    results = {worker: worker.ask(prepare=number) for worker in (mine, theirs)}
     times: dict[Worker, list[float]] = {mine: [], theirs: []}
     for block in range(blocks):
         for worker in (mine, theirs) if block % 2 == 0 else (theirs, mine):
-            times[worker].append(worker.ask(run=True))
+            results[worker] = worker.ask(run=True)
+            times[worker].append(results[worker].pop("seconds"))
     ratio = statistics.median(b / a for a, b in zip(times[mine], times[theirs], strict=True))
     own, other = (duration(statistics.median(times[worker])) for worker in (mine, theirs))
-    found = "; ".join(f"{name} {value:.6g} / {results[1][name]:.6g}" for name, value in results[0].items())
+    found = "; ".join(f"{name} {value:.6g} / {results[theirs][name]:.6g}" for name, value in results[mine].items())
     least = "" if case.at_least is None else f"{case.at_least:g}"
     return f"| {case.name} | {own} | {other} | {ratio:.2f} | {least} | {found} |"
 
@@ -148,21 +152,22 @@ def serve(side: str, cases: Sequence[Case], build: Build) -> None:
         if "versions" in question:
             answer = versions()
         elif "prepare" in question:
-            run = build(**cases[question["prepare"]].arguments)
-            answer = run() or {}  # the first call is the warm-up
-            calls = max(1, round(0.4 / timed(run, 1)))
+            run, calls = build(**cases[question["prepare"]].arguments), 1
+            if timed(run, 1)["seconds"] < BLOCK:  # the first call is the warm-up
+                calls = max(1, round(BLOCK / timed(run, 1)["seconds"]))
         else:
             answer = timed(run, calls)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def timed(run: Callable[[], Any], calls: int) -> float:
-    """Seconds of processor time a call."""
+def timed(run: Callable[[], Any], calls: int) -> dict[str, float]:
+    """What the last of some calls returned, and `seconds` of processor time a call."""
     start = processor_seconds()
     for _ in range(calls):
-        run()
-    return (processor_seconds() - start) / calls
+        found = run()
+    seconds = (processor_seconds() - start) / calls
+    return {"seconds": seconds} | (found if isinstance(found, dict) else {})
 
 
 def processor_seconds() -> float:
