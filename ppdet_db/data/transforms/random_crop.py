@@ -8,8 +8,6 @@ from ppdet_db.data.transforms.label import stack_polygons
 from ppdet_db.geometry import clip_polygon, min_area_quad, polygon_area
 from ppdet_db.registry import TRANSFORMS
 
-LARGEST_SIDE = 3
-"""A crop's side is at most so many times that of the result."""
 LEAST_AREA = 120
 """Square pixels of the uncropped picture that must be left of a text that is cut."""
 LEAST_HEIGHT = 0.5
@@ -21,9 +19,9 @@ class RandomCrop(SizedCrop):
     """Cuts a random rectangle, scales it down to `size` where it is larger, and puts it at a random place on black.
 
     Width and height are drawn each on its own, from `min_crop_side_ratio` of the picture's (or `size`, if that is
-    less) to three times `size`, at most the whole picture. A smaller crop is not scaled up, so letters keep their
-    size. A crop is taken when it holds a text; after `max_tries` failures the whole picture is the crop. A picture
-    without text is cropped at random: a negative.
+    less) to `largest_side` times `size`, at most the whole picture. A smaller crop is not scaled up, so letters keep
+    their size. A crop is taken when it holds a text; after `max_tries` failures the whole picture is the crop. A
+    picture without text is cropped at random: a negative.
 
     A text across an edge is cut there exactly: it goes on as the part inside, as several texts where it falls into
     several parts. A part counts when at least 120 square pixels and half of the text's shorter side are left;
@@ -43,7 +41,23 @@ class RandomCrop(SizedCrop):
         max_tries: how many crops are tried.
         min_crop_side_ratio: smallest side of a crop, as a part of the picture's.
         keep_ratio: whether one scale, at most 1, serves both axes; otherwise the crop is stretched to `size`.
+        largest_side: a crop's side is at most so many times that of the result, at least 1. With 1, and
+            `min_crop_side_ratio` 1, every crop is `size` itself and no letter changes its size: for fine-tuning at
+            the scale of evaluation. (3 in PaddleOCR.)
     """
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (640, 640),
+        max_tries: int = 10,
+        min_crop_side_ratio: float = 0.1,
+        keep_ratio: bool = True,
+        largest_side: float = 3,
+    ):
+        super().__init__(size, max_tries, min_crop_side_ratio, keep_ratio)
+        if largest_side < 1:
+            raise ValueError(f"largest_side must be at least 1, got {largest_side}")
+        self.largest_side = largest_side
 
     def __call__(self, sample: dict) -> dict:
         image, rng = sample["image"], sample["rng"]
@@ -66,7 +80,7 @@ class RandomCrop(SizedCrop):
         visible = polys[overlaps(polys, np.zeros(2, int), whole)]
         smallest = np.clip((whole * self.min_crop_side_ratio).astype(int), 1, self.size)
         for _ in range(self.max_tries):
-            side = np.minimum(rng.integers(smallest, LARGEST_SIDE * self.size + 1), whole)
+            side = np.minimum(rng.integers(smallest, (self.largest_side * self.size).astype(int) + 1), whole)
             low = rng.integers(whole - side + 1)
             if len(visible) == 0 or holds_a_text(visible, low, low + side):
                 return low, low + side

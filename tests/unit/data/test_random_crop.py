@@ -115,6 +115,16 @@ class TestPicture:
         assert np.max(sizes, axis=0).tolist() == [96, 48]
         assert abs(np.corrcoef(np.transpose(sizes))[0, 1]) < 0.2
 
+    def test_crops_of_the_size_of_the_result_leave_every_letter_as_large_as_it_is(self):
+        """`largest_side` 1 bounds them from above, `min_crop_side_ratio` 1 from below, and so does the picture."""
+        crop = RandomCrop(size=[32, 96], min_crop_side_ratio=1, largest_side=1)
+        sides = [np.subtract(*crop.choose((60, 200), NONE, np.random.default_rng(seed))[::-1]) for seed in range(20)]
+        assert np.array(sides).tolist() == [[32, 60]] * 20
+
+    def test_a_crop_may_not_be_kept_below_the_result(self):
+        with pytest.raises(ValueError, match=r"largest_side must be at least 1, got 0\.9"):
+            RandomCrop(largest_side=0.9)
+
     def test_every_part_of_the_picture_is_reached(self):
         crop = RandomCrop(size=[8, 8])
         corners = np.array([crop.choose((30, 40, 3), NONE, np.random.default_rng(seed)) for seed in range(300)])
