@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     from ppdet_db.engine.build import loader_of
     from ppdet_db.engine.evaluate import predict_with, refuse_bad
     from ppdet_db.engine.inference import ENGINES
-    from ppdet_db.engine.predict import load_trained
     from ppdet_db.engine.predictor import through_engine
+    from ppdet_db.engine.weights import load_trained
 
     plan = load_plan(arguments.config, arguments.opt)
     model = load_trained(plan)

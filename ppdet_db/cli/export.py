@@ -35,8 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     from ppdet_db.engine import load_plan
     from ppdet_db.engine.export import export_run
     from ppdet_db.engine.log import print_log
-    from ppdet_db.engine.predict import load_trained, pictures_of
+    from ppdet_db.engine.predict import pictures_of
     from ppdet_db.engine.verify import built_in_picture
+    from ppdet_db.engine.weights import load_trained
 
     print_log()
     # engines are compared on the CPU, where all of them are

@@ -14,9 +14,8 @@ import paddle
 
 from ppdet_db.config import InferencePlan, Plan
 from ppdet_db.data.transforms import KeepKeys
-from ppdet_db.engine import build, checkpoint
+from ppdet_db.engine import build
 from ppdet_db.engine.evaluate import predict_with
-from ppdet_db.engine.log import logger
 from ppdet_db.engine.pdf import is_page, is_pdf, pages_of, read_page
 from ppdet_db.errors import DetError, SampleError
 from ppdet_db.registry import Spec
@@ -24,22 +23,6 @@ from ppdet_db.registry import Spec
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 FOUND_IN_FOLDERS = (*SUFFIXES, ".pdf")
 STAGES = ("decode", "resize", "network", "postprocess")
-
-
-def load_trained(plan: Plan) -> paddle.nn.Layer:
-    """The network of a plan with the weights of `Global.checkpoints`, or else of `Global.pretrained_model`.
-
-    Raises:
-        DetError: neither is set, or they are of another architecture.
-    """
-    weights = plan.options.checkpoints or plan.options.pretrained_model
-    if not weights:
-        raise DetError("no weights given: set -o Global.checkpoints=FOLDER, such as output/run/best_accuracy")
-    build.choose_device(plan.options.use_gpu)
-    model = build.build_model(plan.architecture)
-    logger.info("weights: %s", checkpoint.load_weights(model, weights, strict=True))
-    model.eval()
-    return model
 
 
 class Prepared(NamedTuple):

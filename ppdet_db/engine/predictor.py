@@ -11,8 +11,9 @@ from ppdet_db.engine.evaluate import predict_with
 from ppdet_db.engine.export import export, refuse_for_onnx, to_onnx
 from ppdet_db.engine.inference import Engine, InferenceModel, deployed_config, model_file, open_model, require_engine
 from ppdet_db.engine.log import logger
-from ppdet_db.engine.predict import load_trained, without_label
+from ppdet_db.engine.predict import without_label
 from ppdet_db.engine.settings import transform_values, values_of
+from ppdet_db.engine.weights import load_trained
 from ppdet_db.errors import ConfigError
 from ppdet_db.modeling.model import DetModel
 

@@ -23,6 +23,7 @@ from ppdet_db.engine.freeze import freeze
 from ppdet_db.engine.log import RunLog, Timer, describe_run, hours, logger, memory_mb, write_whole
 from ppdet_db.engine.predictor import through_engine
 from ppdet_db.engine.stop import Stopped, StopSignals
+from ppdet_db.engine.weights import named_by
 from ppdet_db.errors import DetError
 from ppdet_db.modeling.model import DetModel
 
@@ -210,7 +211,8 @@ class Trainer:
         latest = checkpoint.find(self.folder / LATEST, missing_ok=True)
         if latest and resume:
             return latest
-        given = checkpoint.find(self.options.checkpoints) if self.options.checkpoints else None
+        with named_by(self.plan, "checkpoints"):
+            given = checkpoint.find(self.options.checkpoints) if self.options.checkpoints else None
         if latest and (given is None or given.resolve().parent != self.folder.resolve()):
             raise DetError(
                 f"{self.folder}: holds the checkpoints of another run. Go on with it by --resume, or choose another "
@@ -258,7 +260,8 @@ class Trainer:
 
     def _initialize(self) -> None:
         if self.options.pretrained_model:
-            report = checkpoint.load_weights(self.model, self.options.pretrained_model, strict=False)
+            with named_by(self.plan, "pretrained_model"):
+                report = checkpoint.load_weights(self.model, self.options.pretrained_model, strict=False)
             logger.info("pretrained: %s", report)
         self.ema = self._new_average()
 

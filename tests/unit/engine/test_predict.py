@@ -16,7 +16,6 @@ from ppdet_db.engine.predict import (
     draw,
     drawn_file,
     drawn_names,
-    load_trained,
     pictures_of,
     result_line,
     without_label,
@@ -151,9 +150,3 @@ def test_drawing_leaves_the_picture_alone() -> None:
     encoded = drawn_file(picture, np.array([[[10, 10], [50, 10], [50, 40]]]), ".png")
     assert np.array_equal(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), drawn)
     assert np.array_equal(draw(picture, []), picture)
-
-
-def test_weights_are_needed() -> None:
-    with pytest.raises(DetError) as caught:
-        load_trained(load_plan(CONFIG))
-    assert str(caught.value) == "no weights given: set -o Global.checkpoints=FOLDER, such as output/run/best_accuracy"

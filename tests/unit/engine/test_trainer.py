@@ -15,8 +15,8 @@ import yaml
 
 from ppdet_db.contract import BadSample, Ragged
 from ppdet_db.engine import Trainer, build, checkpoint, evaluate, trainer
-from ppdet_db.engine.predict import load_trained
 from ppdet_db.engine.trainer import differences, every
+from ppdet_db.engine.weights import load_trained
 from ppdet_db.errors import DetError
 
 
