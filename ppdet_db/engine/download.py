@@ -1,5 +1,6 @@
 """Weights that a config names by their address: fetched once, then read from a folder of this machine."""
 
+import hashlib
 import http.client
 import os
 import shutil
@@ -21,10 +22,18 @@ def is_url(path: str | os.PathLike) -> bool:
 
 
 def cached_file(url: str) -> Path:
-    """Where the file of an address lies or will lie: `~/.cache/ppdet_db/HOST/PATH`, or below $PPDET_DB_CACHE."""
+    """Where the file of an address lies or will lie: `~/.cache/ppdet_db/HOST/PATH`, or below $PPDET_DB_CACHE.
+
+    `x.pdparams?version=2` becomes `x-HASH.pdparams`: what is behind the `?` may say which file is meant, or be a
+    signature that is longer than a file's name may be.
+    """
     folder = Path(os.environ.get(FOLDER_VARIABLE) or Path.home() / ".cache" / "ppdet_db")
     parts = urlsplit(url)
-    name = parts.path + (f"?{parts.query}" if parts.query else "")
+    name = parts.path
+    if parts.query and name.endswith(SUFFIX):
+        name = f"{name.removesuffix(SUFFIX)}-{hashlib.sha256(parts.query.encode()).hexdigest()[:12]}{SUFFIX}"
+    elif parts.query:
+        name += f"?{parts.query}"
     steps = [quote(step, safe="") for step in PurePosixPath(parts.netloc, name.lstrip("/")).parts]
     return folder.joinpath(*(step for step in steps if step != ".."))
 

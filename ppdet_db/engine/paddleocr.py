@@ -3,6 +3,7 @@ to what in a model, an optimizer and a training of ours.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from ppdet_db.engine.log import logger
 from ppdet_db.errors import CheckpointError
 
 Tensors = dict[str, paddle.Tensor]
+
+WRAPPERS = ("model", "module", "_layers")
+"""What names begin with, once or several times, where a network was saved inside of what ran it on several cards."""
 
 
 def weights_file(path: str | os.PathLike) -> Path:
@@ -25,24 +29,40 @@ def optimizer_file(path: str | os.PathLike) -> Path:
 
 
 def weights(file: Path, own: Tensors) -> tuple[Tensors, str]:
-    """(name -> array, how the names were changed) of the network in the file that fits `own` best.
-
-    A distillation saves several networks, each under a name (`Student.backbone.conv1...`); a training on ImageNet
-    saves a backbone alone (`conv1...`) and its classifier.
-    """
+    """(name -> array, how the names were changed) of the network in the file that fits `own` best."""
     given = {name: paddle.to_tensor(value) for name, value in pdparams.read_weights(file).items()}
-    networks = sorted({name.partition(".")[0] for name in given if "." in name})
-    readings = [(given, "")]
-    for network in networks:
-        inner = {name.removeprefix(f"{network}."): given[name] for name in given if name.startswith(f"{network}.")}
-        others = ", ".join(other for other in networks if other != network)
-        readings.append((inner, f"'{network}.' stripped{f'; {others} left aside' if others else ''}"))
-    readings.append(({f"backbone.{name}": value for name, value in given.items()}, "'backbone.' put before each name"))
+    readings = list(_readings(given))
+    bare = {unwrapped(name): value for name, value in given.items()}
+    if len(bare) == len(given):  # else names are taken twice: whichever was meant, not both
+        gone = dict.fromkeys(name.removesuffix(unwrapped(name)) for name in given)
+        stripped = f"{', '.join(repr(wrapper) for wrapper in gone if wrapper)} stripped"
+        readings += [(network, "; ".join(filter(None, [stripped, how]))) for network, how in _readings(bare)]
 
     def fitting(reading: tuple[Tensors, str]) -> int:
         return sum(name in own and own[name].shape == value.shape for name, value in reading[0].items())
 
-    return max(readings, key=fitting)
+    return max(readings, key=fitting)  # of those that fit alike, the one with the fewest changes
+
+
+def _readings(given: Tensors) -> Iterator[tuple[Tensors, str]]:
+    """The networks that a file may hold, with what is done to its names.
+
+    A distillation saves several, each under a name (`Student.backbone.conv1...`); a training on ImageNet saves a
+    backbone alone (`conv1...`) and its classifier.
+    """
+    yield given, ""
+    networks = sorted({name.partition(".")[0] for name in given if "." in name})
+    for network in networks:
+        inner = {name.removeprefix(f"{network}."): given[name] for name in given if name.startswith(f"{network}.")}
+        others = ", ".join(other for other in networks if other != network)
+        yield inner, f"'{network}.' stripped{f'; {others} left aside' if others else ''}"
+    yield {f"backbone.{name}": value for name, value in given.items()}, "'backbone.' put before each name"
+
+
+def unwrapped(name: str) -> str:
+    """`backbone.conv1.weight` of `model.module.backbone.conv1.weight`."""
+    first, _, rest = name.partition(".")
+    return unwrapped(rest) if first in WRAPPERS and rest else name
 
 
 def moments(file: Path, model: paddle.nn.Layer, optimizer: Any) -> Tensors:
@@ -51,7 +71,9 @@ def moments(file: Path, model: paddle.nn.Layer, optimizer: Any) -> Tensors:
     Raises:
         CheckpointError: the file is of another optimizer or network, or cannot be told whose its arrays are.
     """
-    given, _ = pdparams.read_optimizer(_prefix(file))
+    own = model.state_dict()
+    saved, _ = pdparams.read_optimizer(_prefix(file))
+    given = {(name if name in own else unwrapped(name), slot): value for (name, slot), value in saved.items()}
     trained = {name: list(value.shape) for name, value in model.named_parameters() if not value.stop_gradient}
     slots = {getattr(optimizer, attribute) for attribute in dir(optimizer) if attribute.endswith("_acc_str")}
     for (name, slot), value in given.items():
@@ -86,6 +108,7 @@ def state(file: Path) -> dict[str, Any]:
         "evaluated_at": -1,
         "best": {},
         "schedule": {"last_epoch": step if schedule_step is None else schedule_step},
+        "frozen": [],  # PaddleOCR freezes nothing: a weight without moments there is one that nothing uses
     }
 
 

@@ -129,6 +129,17 @@ def test_a_file_put_there_by_hand_is_enough(cache):
     assert checkpoint.find(url) == file
 
 
+def test_what_follows_a_question_mark_is_no_part_of_the_suffix(cache, server):
+    signed = [f"{server.url}?token={letter * 300}" for letter in "ab"]
+    first, second = map(download.fetch, signed)
+    assert [file.suffix for file in (first, second)] == [".pdparams"] * 2
+    assert first != second, "two versions under one path are two files"
+    assert first.parent == download.cached_file(server.url).parent
+    assert server.asked == [f"/pretrained/x.pdparams?token={letter * 300}" for letter in "ab"]
+    assert checkpoint.find(signed[0]) == first
+    assert download.cached_file("https://a.b/get?file=x.pdparams").name == "get%3Ffile%3Dx.pdparams"
+
+
 def test_an_archive_is_refused_before_it_is_fetched(cache, server):
     url = server.url.replace(".pdparams", ".tar")
     assert refused(url) == f"{url}: is no .pdparams file. Fetch and unpack it, and give the .pdparams file in it."

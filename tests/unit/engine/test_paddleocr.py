@@ -9,7 +9,7 @@ import pytest
 from paddle import nn
 
 from ppdet_db.engine import Trainer, checkpoint, paddleocr, pdparams
-from ppdet_db.engine.predict import load_trained
+from ppdet_db.engine.weights import load_trained
 from ppdet_db.errors import CheckpointError, DetError
 from ppdet_db.optimizer.optimizers import Adam, Momentum
 
@@ -81,6 +81,47 @@ class TestWeights:
         report = checkpoint.load_weights(network(), saved(tmp_path / "x.pdparams", weights), strict=False)
         assert (len(report.loaded), report.renamed) == (6, "")
 
+    @pytest.mark.parametrize("wrapper", ["module.", "model.module.", "_layers."])
+    def test_network_saved_inside_of_what_ran_it(self, tmp_path, wrapper):
+        source, model = network(), network()
+        file = saved(tmp_path / "x.pdparams", prefixed(wrapper, source.state_dict()))
+        report = checkpoint.load_weights(model, file, strict=True)
+        assert str(report) == f"{file}: 8 of 8 arrays loaded; '{wrapper}' stripped"
+        assert equal(model, source)
+
+    def test_wrapper_around_a_part(self, tmp_path):
+        source, model = network(), network()
+        weights = prefixed("module.backbone.", source.backbone.state_dict()) | prefixed(
+            "head.", source.head.state_dict()
+        )
+        report = checkpoint.load_weights(model, saved(tmp_path / "x.pdparams", weights), strict=True)
+        assert report.renamed == "'module.' stripped"
+        assert equal(model, source)
+
+    def test_wrapper_around_a_distillation_and_a_backbone(self, tmp_path):
+        source, model = network(), network()
+        merged = prefixed("module.Student.", source.state_dict()) | prefixed("module.Teacher.", network(4).state_dict())
+        report = checkpoint.load_weights(model, saved(tmp_path / "x.pdparams", merged), strict=True)
+        assert report.renamed == "'module.' stripped; 'Student.' stripped; Teacher left aside"
+        assert equal(model, source)
+        weights = prefixed("module.", source.backbone.state_dict())
+        report = checkpoint.load_weights(network(), saved(tmp_path / "b.pdparams", weights), strict=False)
+        assert report.renamed == "'module.' stripped; 'backbone.' put before each name"
+        assert len(report.loaded) == 6
+
+    def test_names_of_a_network_that_has_such_a_part_itself(self, tmp_path):
+        source, model = (nn.Sequential(("module", nn.Linear(1, 1)), ("last", nn.Linear(1, 1))) for _ in range(2))
+        report = checkpoint.load_weights(model, saved(tmp_path / "x.pdparams", source.state_dict()), strict=True)
+        assert report.renamed == ""
+        assert equal(model, source)
+
+    def test_array_inside_of_a_wrapper_and_outside(self, tmp_path):
+        source, model = network(), network()
+        weights = source.state_dict() | prefixed("module.", network().state_dict())
+        report = checkpoint.load_weights(model, saved(tmp_path / "x.pdparams", weights), strict=False)
+        assert (report.renamed, len(report.unexpected)) == ("", 8)
+        assert equal(model, source)
+
     def test_nothing_fits(self, tmp_path):
         file = saved(tmp_path / "x.pdparams", {"a.b": paddle.ones([1])})
         with pytest.raises(CheckpointError, match=r"0 of 8 arrays loaded; .* Nothing matches"):
@@ -117,6 +158,20 @@ class TestMoments:
         model, optimizer = self.trained(tmp_path, make)
         again = network()
         resumed = make(dict(again.named_parameters()), learning_rate=0.1)
+        checkpoint.load_weights(again, tmp_path / "x", strict=True)
+        checkpoint.load_optimizer(again, resumed, tmp_path / "x")
+        self.steps(model, optimizer, range(3, 5))
+        self.steps(again, resumed, range(3, 5))
+        assert equal(again, model)
+
+    def test_of_a_network_inside_of_what_ran_it(self, tmp_path):
+        model, optimizer = self.trained(tmp_path)
+        weights = pickle.loads((tmp_path / "x.pdparams").read_bytes())
+        names = weights.pop(pdparams.NAMES)
+        wrapped = prefixed("module.", weights) | {pdparams.NAMES: prefixed("module.", names)}
+        (tmp_path / "x.pdparams").write_bytes(pickle.dumps(wrapped))
+        again = network()
+        resumed = Adam(dict(again.named_parameters()), learning_rate=0.1)
         checkpoint.load_weights(again, tmp_path / "x", strict=True)
         checkpoint.load_optimizer(again, resumed, tmp_path / "x")
         self.steps(model, optimizer, range(3, 5))
@@ -182,6 +237,19 @@ class TestTraining:
         assert theirs.global_step == 8
         file = tmp_path / "best_accuracy.pdparams"
         assert f"{file}: saved by PaddleOCR in epoch 1; its best hmean is 0.2500" in caplog.messages
+
+    def test_a_weight_that_nothing_uses_has_no_moments_that_are_missed(self, plan, tmp_path, caplog):
+        first = Trainer(plan("Global.epoch_num=1"))
+        first.fit()
+        spare = next(name for name, weight in first.model.named_parameters() if not weight.stop_gradient)
+        self.leave(first, tmp_path / "x", {"epoch": 1, "global_step": 4})
+        kept = pickle.loads((tmp_path / "x.pdopt").read_bytes())
+        counter = first.model.state_dict()[spare].name
+        kept = {key: value for key, value in kept.items() if not key.startswith(f"{counter}_")}
+        (tmp_path / "x.pdopt").write_bytes(pickle.dumps(kept))
+        caplog.set_level("INFO", "ppdet_db")
+        Trainer(plan("Global.save_model_dir=again", f"Global.checkpoints={tmp_path / 'x'}"))
+        assert not any("begin at zero" in line for line in caplog.messages)
 
     def test_resumes_in_the_folder_of_paddleocr(self, plan):
         first = Trainer(plan("Global.epoch_num=1", "Global.save_model_dir=first"))
