@@ -16,7 +16,7 @@ from ppdet_db.engine.checkpoint import load_state, load_weights
 from ppdet_db.engine.export import export
 from ppdet_db.engine.inference import open_model
 from ppdet_db.engine.log import RunLog
-from ppdet_db.engine.predict import load_trained
+from ppdet_db.engine.weights import load_trained
 from ppdet_db.errors import CheckpointError
 
 CONFIGS = Path(__file__).parents[2] / "configs/det"
