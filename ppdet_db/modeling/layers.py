@@ -8,6 +8,8 @@ from paddle import ParamAttr, nn
 from paddle.nn.initializer import Constant, KaimingNormal
 from paddle.regularizer import L2Decay
 
+from ppdet_db.modeling.cpu import channel_affine, is_faster_here
+
 Activation = Callable[[paddle.Tensor], paddle.Tensor]
 
 PADDLE_SLOPE = 0.1666667
@@ -78,7 +80,10 @@ class LearnableAffine(nn.Layer):
         self.bias = self.create_parameter([1], attr=attr, default_initializer=Constant(0.0))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.scale * x + self.bias
+        if not is_faster_here(x):
+            return self.scale * x + self.bias
+        channels = [x.shape[1]]
+        return channel_affine(x, self.scale.expand(channels), self.bias.expand(channels))
 
 
 class SEModule(nn.Layer):

@@ -12,6 +12,8 @@ import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import Constant
 
+from ppdet_db.modeling.cpu import Conv2D
+
 
 def fuse(layer: nn.Layer) -> None:
     """Replaces, at every depth, each sublayer that has `fused()` by what it returns. Only right in evaluation."""
@@ -51,11 +53,11 @@ def dilate_kernel(kernel: Tensor, dilation: int) -> Tensor:
     return spread
 
 
-def plain_conv(kernel: Tensor, bias: Tensor, stride: int = 1, groups: int = 1) -> nn.Conv2D:
+def plain_conv(kernel: Tensor, bias: Tensor, stride: int = 1, groups: int = 1) -> Conv2D:
     """The convolution with bias that has this kernel (O, I / groups, k, k), k odd; it keeps the size at stride 1."""
     outputs, width, size, _ = kernel.shape
     empty = ParamAttr(initializer=Constant(0.0))  # a random start would move the program's random state
-    conv = nn.Conv2D(width * groups, outputs, size, stride, padding=size // 2, groups=groups, weight_attr=empty)
+    conv = Conv2D(width * groups, outputs, size, stride, padding=size // 2, groups=groups, weight_attr=empty)
     conv.to(dtype=kernel.dtype)
     conv.weight.set_value(kernel)
     conv.bias.set_value(bias)
@@ -82,7 +84,7 @@ class RepDWConv(nn.Layer):
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(self.conv(x) + self.conv1(x) + x)
 
-    def fused(self) -> nn.Conv2D:
+    def fused(self) -> Conv2D:
         conv, norm = self.conv.children()
         kernel, bias = fold(conv.weight, norm)
         pointwise = self.conv1.weight + identity_kernel(self.channels, self.channels)
@@ -124,7 +126,7 @@ class DilatedReparamBlock(nn.Layer):
     def forward(self, x: Tensor) -> Tensor:
         return paddle.add_n([getattr(self, norm)(getattr(self, conv)(x)) for conv, norm, _, _ in self.branches])
 
-    def fused(self) -> nn.Conv2D:
+    def fused(self) -> Conv2D:
         channels, _, size, _ = self.lk_origin.weight.shape
         kernels, biases = [], []
         for conv, norm, _, dilation in self.branches:

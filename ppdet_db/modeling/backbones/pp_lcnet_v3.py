@@ -7,6 +7,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from ppdet_db.modeling.cpu import Conv2D, channel_affine, is_faster_here
 from ppdet_db.modeling.layers import (
     PADDLE_SLOPE,
     ConvBNLayer,
@@ -83,13 +84,12 @@ class LearnableRepConv(nn.Layer):
         y = self.lab(sum(branch(x) for branch in self._branches()))
         return y if self.stride == 2 else self.act(y)
 
-    def fused(self) -> nn.Sequential:
+    def fused(self) -> "FusedRepConv":
         folded = [self._folded(branch) for branch in self._branches()]
         kernel = paddle.add_n([pad_kernel(kernel, self.kernel_size) for kernel, _ in folded])
         bias = paddle.add_n([bias for _, bias in folded])
         conv = plain_conv(kernel, bias, self.stride, self.groups)
-        layers = [("reparam_conv", conv), ("lab", self.lab), ("act", self.act)]
-        return nn.Sequential(*layers[:2] if self.stride == 2 else layers)
+        return FusedRepConv(conv, self.lab, None if self.stride == 2 else self.act)
 
     def _branches(self) -> list[nn.Layer]:
         return [b for b in (self.identity, self.conv_1x1, *self.conv_kxk) if b is not None]
@@ -98,6 +98,25 @@ class LearnableRepConv(nn.Layer):
         if branch is self.identity:
             return fold(identity_kernel(self.in_channels, self.groups), branch)
         return fold(branch.conv.weight, branch.bn)
+
+
+class FusedRepConv(nn.Layer):
+    """What a LearnableRepConv becomes: one convolution, scaled and shifted, and activated if there is an activation."""
+
+    def __init__(self, conv: Conv2D, lab: LearnableAffine, act: AffineHardswish | None):
+        super().__init__()
+        self.reparam_conv = conv
+        self.lab = lab
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, lab = self.reparam_conv, self.lab
+        if is_faster_here(x):  # scale (conv + bias) + shift, in one go
+            scale = lab.scale.expand_as(conv.bias)
+            y = channel_affine(conv.without_bias(x), scale, scale * conv.bias + lab.bias)
+        else:
+            y = lab(conv(x))
+        return y if self.act is None else self.act(y)
 
 
 class LCNetV3Block(nn.Layer):
@@ -186,7 +205,7 @@ class PPLCNetV3(nn.Layer):
             ends.append(channels)
         self.out_channels = [int(width * scale) for width in FEATURES]
         self.layer_list = nn.LayerList(
-            [nn.Conv2D(end, width, 1) for end, width in zip(ends[1:], self.out_channels, strict=True)]
+            [Conv2D(end, width, 1) for end, width in zip(ends[1:], self.out_channels, strict=True)]
         )
         kaiming_normal(self)
 

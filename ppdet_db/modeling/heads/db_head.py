@@ -10,6 +10,7 @@ import paddle.nn.functional as F
 from paddle import ParamAttr, nn
 from paddle.nn.initializer import Constant, KaimingUniform, Uniform
 
+from ppdet_db.modeling.cpu import Conv2D, Conv2DTranspose
 from ppdet_db.registry import HEADS
 
 AUX_SCALES = {"p4": 4, "p3": 2, "p2": 1}
@@ -46,10 +47,10 @@ def batch_norm(channels: int) -> nn.BatchNorm2D:
     )
 
 
-def upscale(in_channels: int, out_channels: int) -> nn.Conv2DTranspose:
+def upscale(in_channels: int, out_channels: int) -> Conv2DTranspose:
     """Transposed convolution to twice the height and width, each output pixel from one input pixel."""
     bound = in_channels**-0.5
-    return nn.Conv2DTranspose(
+    return Conv2DTranspose(
         in_channels,
         out_channels,
         kernel_size=2,
@@ -73,7 +74,7 @@ class MapBranch(nn.Layer):
         width = in_channels // 4
         size = kernel_list[0]
         self.fix_nan = fix_nan
-        self.conv1 = nn.Conv2D(in_channels, width, size, padding=size // 2, bias_attr=False)
+        self.conv1 = Conv2D(in_channels, width, size, padding=size // 2, bias_attr=False)
         self.conv_bn1 = batch_norm(width)
         self.conv2 = upscale(width, width)
         self.conv_bn2 = batch_norm(width)

@@ -4,12 +4,13 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn.initializer import KaimingUniform
 
+from ppdet_db.modeling.cpu import Conv2D
 from ppdet_db.modeling.layers import upsample_nearest
 
 
-def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2D:
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> Conv2D:
     """Convolution without bias that keeps the size at stride 1; weights start uniform within sqrt(6 / fan_in)."""
-    return nn.Conv2D(
+    return Conv2D(
         in_channels,
         out_channels,
         kernel_size,
