@@ -4,6 +4,7 @@ A polygon is an array (P, 2) of (x, y) in pixels, in either orientation, closed 
 One that crosses itself is filled by the even-odd rule, as `cv2.fillPoly` does: the two wings of a bow-tie are in.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
@@ -29,6 +30,25 @@ def polygon_perimeter(poly: ArrayLike) -> float:
     """Length of the closed outline in pixels."""
     _, step = _edges(poly)
     return float(np.hypot(step[:, 0], step[:, 1]).sum())
+
+
+def join(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """K polygons of any length in one array, for functions that treat all together: points (M, 2), and bounds (K + 1,),
+    such that polygon k is `points[bounds[k] : bounds[k + 1]]`."""
+    bounds = np.cumsum([0, *map(len, polys)])
+    return (np.concatenate(polys) if len(polys) else np.empty((0, 2))), bounds
+
+
+def sizes(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """`polygon_area` and `polygon_perimeter` of K polygons of any length above 0: (K,) and (K,)."""
+    points, bounds = join(polys)
+    first = bounds[:-1]
+    start = points.astype(np.float64)
+    end = np.roll(start, -1, axis=0)
+    end[bounds[1:] - 1] = start[first]
+    step = end - start
+    areas = np.add.reduceat(start[:, 0] * step[:, 1] - start[:, 1] * step[:, 0], first)
+    return np.abs(areas) / 2, np.add.reduceat(np.hypot(step[:, 0], step[:, 1]), first)
 
 
 def offset_distance(poly: ArrayLike, shrink_ratio: float) -> float:
@@ -63,31 +83,52 @@ def offset_polygon(poly: ArrayLike, distance: float, join: Literal["round", "mit
     return [np.array(outline, np.float64) / CLIPPER_SCALE for outline in outlines if pyclipper.Orientation(outline)]
 
 
+ORDERS = np.array([[[1, 3, 2, 0], [1, 2, 3, 0]], [[0, 3, 2, 1], [0, 2, 3, 1]]])
+"""Of corners sorted by x, which go around the quad: by whether the left pair, and the right pair, goes down."""
+
+
 def order_quad(points: ArrayLike) -> np.ndarray:
-    """Four corners (4, 2), clockwise on the screen from the top-left one.
+    """Four corners (4, 2), or those of K quads (K, 4, 2), clockwise on the screen from the top-left one.
 
     PaddleOCR's convention, so that equal boxes are equal arrays: of the two leftmost corners the upper comes first and
     the lower last; the two rightmost stand between them.
     """
-    corners = np.asarray(points)
-    first, second, third, fourth = corners[np.argsort(corners[:, 0], kind="stable")]
-    top_left, bottom_left = (first, second) if second[1] > first[1] else (second, first)
-    top_right, bottom_right = (third, fourth) if fourth[1] > third[1] else (fourth, third)
-    return np.stack([top_left, top_right, bottom_right, bottom_left])
+    quads = np.asarray(points).reshape(-1, 4, 2)
+    row = np.arange(len(quads))[:, None]
+    by_x = quads[row, quads[:, :, 0].argsort(axis=1, kind="stable")]
+    y = by_x[:, :, 1]
+    order = ORDERS[(y[:, 1] > y[:, 0]).astype(int), (y[:, 3] > y[:, 2]).astype(int)]
+    return by_x[row, order].reshape(np.shape(points))
 
 
 def min_area_quad(points: ArrayLike) -> tuple[np.ndarray, float]:
     """The smallest rectangle, at any angle, around points (P, 2): its corners (4, 2) float32 as `order_quad` orders
     them, and its shorter side in pixels. (Angle and corner order of `cv2.minAreaRect` change between OpenCV versions.)
     """
-    rectangle = cv2.minAreaRect(np.asarray(points, np.float32))
-    return order_quad(cv2.boxPoints(rectangle)), float(min(rectangle[1]))
+    quads, sides = min_area_quads([np.asarray(points, np.float32)])
+    return quads[0], float(sides[0])
 
 
-def is_valid(poly: ArrayLike) -> bool:
-    """Whether the polygon has an area and its outline neither crosses nor touches itself."""
-    points = np.asarray(poly, np.float64)
-    return len(points) >= 3 and bool(np.isfinite(points).all() and shapely.is_valid(shapely.polygons(points)))
+def min_area_quads(sets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """`min_area_quad` of K sets of points (P, 2), int32 or float32: (K, 4, 2) float32 and (K,)."""
+    rectangles = [cv2.minAreaRect(points) for points in sets]
+    corners = np.array([cv2.boxPoints(rectangle) for rectangle in rectangles], np.float32)
+    return order_quad(corners.reshape(-1, 4, 2)), np.array([min(size) for _, size, _ in rectangles])
+
+
+def valid_regions(polys: Sequence[ArrayLike]) -> np.ndarray:
+    """The K polygons for shapely (K,), None for one without area or whose outline crosses or touches itself."""
+    points, bounds = join([np.asarray(poly, np.float64).reshape(-1, 2) for poly in polys])
+    lengths = np.diff(bounds)
+    owner = np.repeat(np.arange(len(polys)), lengths)
+    is_ring = lengths >= 3
+    is_ring[owner[~np.isfinite(points).all(axis=1)]] = False
+    used = is_ring[owner]
+    regions = np.full(len(polys), None, object)
+    shapely.linearrings(points[used], indices=owner[used], out=regions)
+    regions[is_ring] = shapely.polygons(regions[is_ring])
+    regions[~shapely.is_valid(regions)] = None
+    return regions
 
 
 def polygon_iou(a: ArrayLike, b: ArrayLike) -> float:

@@ -1,5 +1,7 @@
 """Shrink map -> outlines of the texts, in pixels of the source picture."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import cv2
@@ -7,7 +9,7 @@ import numpy as np
 import pyclipper
 
 from ppdet_db.contract import SHRINK
-from ppdet_db.geometry import min_area_quad, polygon_area, polygon_perimeter
+from ppdet_db.geometry import join, min_area_quads, sizes
 from ppdet_db.registry import POSTPROCESSES
 
 MIN_SIDE = 3
@@ -84,57 +86,51 @@ class DBPostProcess:
         return [self._find(shrink_map, row) for shrink_map, row in zip(maps, np.asarray(shape), strict=True)]
 
     def _find(self, shrink_map: np.ndarray, shape: np.ndarray) -> dict[str, Any]:
-        points, scores = [], []
-        for outline, score in self._candidates(shrink_map):
-            grown = self._grow(outline)
-            if grown is not None:
-                points.append(_to_source(grown, shrink_map.shape, shape))
-                scores.append(score)
-        if self.box_type == "quad":
-            points = np.array(points, np.int32).reshape(-1, 4, 2)
-        return {"points": points, "scores": np.array(scores, np.float32)}
+        """The texts of one picture. All go through each step together: what is done text by text are calls of OpenCV
+        and Clipper alone."""
+        outlines, scores = self._candidates(shrink_map)
+        grown = _unclip(outlines, self.unclip_ratio)
+        quads, sides = min_area_quads(grown)
+        kept = np.flatnonzero(sides >= MIN_GROWN_SIDE)
+        texts = list(quads) if self.box_type == "quad" else grown
+        points, bounds = join([texts[i] for i in kept])
+        points = _to_source(points, shrink_map.shape, shape)
+        return {
+            "points": points.reshape(-1, 4, 2) if self.box_type == "quad" else _split(points, bounds),
+            "scores": scores[kept].astype(np.float32),
+        }
 
-    def _candidates(self, shrink_map: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Outline (P, 2) in map pixels and score of each region that is large and strong enough, in scan order."""
-        found = []
-        for region in self._regions(shrink_map):
-            outline = self._outline(region)
-            if outline is None:
-                continue
-            score = _mean_inside(shrink_map, outline if self.score_mode == "fast" else region)
-            if score >= self.box_thresh:
-                found.append((outline, score))
-        if len(found) <= self.max_candidates:
-            return found
-        by_area = sorted(range(len(found)), key=lambda i: polygon_area(found[i][0]), reverse=True)
-        return [found[i] for i in sorted(by_area[: self.max_candidates])]
+    def _candidates(self, shrink_map: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """Outlines (P, 2) in map pixels and scores of the regions that are large and strong enough, in scan order."""
+        regions = self._regions(shrink_map)
+        outlines, is_large = self._outlines(regions)
+        large = np.flatnonzero(is_large)
+        inside = outlines if self.score_mode == "fast" else regions
+        scores = _means_inside(shrink_map, [inside[i] for i in large])
+        is_strong = scores >= self.box_thresh
+        found, scores = [outlines[i] for i in large[is_strong]], scores[is_strong]
+        if len(found) > self.max_candidates:
+            areas, _ = sizes(found)
+            largest = np.sort(np.argsort(-areas, kind="stable")[: self.max_candidates])
+            found, scores = [found[i] for i in largest], scores[largest]
+        return found, scores
 
     def _regions(self, shrink_map: np.ndarray) -> list[np.ndarray]:
         """Outer outlines (P, 2) int32 of the connected regions above `thresh`, in scan order."""
-        mask = (shrink_map > self.thresh).astype(np.uint8)
-        if self.use_dilation:
-            mask = cv2.dilate(mask, DILATION)
+        is_text = (shrink_map > self.thresh).view(np.uint8)
+        mask = cv2.dilate(is_text, DILATION) if self.use_dilation else is_text
         contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-        is_hole = [] if hierarchy is None else hierarchy[0, :, 3] >= 0  # has a parent, the region it is in
-        return [contour.reshape(-1, 2) for contour, hole in zip(contours, is_hole, strict=True) if not hole]
+        is_hole = [] if hierarchy is None else (hierarchy[0, :, 3] >= 0).tolist()  # has a parent, the region it is in
+        return [contour[:, 0] for contour, hole in zip(contours, is_hole, strict=True) if not hole]
 
-    def _outline(self, region: np.ndarray) -> np.ndarray | None:
-        """What stands for a region: corners (4, 2) float32, or a simplified outline (P, 2) int32. None for a speck."""
+    def _outlines(self, regions: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+        """What stands for each region, corners (4, 2) float32 or a simplified outline (P, 2) int32, and (K,) whether it
+        is more than a speck."""
         if self.box_type == "quad":
-            quad, side = min_area_quad(region)
-            return quad if side >= MIN_SIDE else None
-        poly = cv2.approxPolyDP(region, POLY_EPSILON * cv2.arcLength(region, True), True).reshape(-1, 2)
-        return poly if len(poly) >= 4 else None
-
-    def _grow(self, outline: np.ndarray) -> np.ndarray | None:
-        """The outline of the text in map pixels: corners (4, 2) float32, or (P, 2) int32. None for a speck."""
-        grown = _unclip(outline, self.unclip_ratio)
-        if len(grown) == 0:
-            return None
-        quad, side = min_area_quad(grown)
-        if side < MIN_GROWN_SIDE:
-            return None
-        return quad if self.box_type == "quad" else grown
+            quads, sides = min_area_quads(regions)
+            return list(quads), sides >= MIN_SIDE
+        polys = [_simplify(region) for region in regions]
+        return polys, np.array([len(poly) >= 4 for poly in polys], bool)
 
 
 def _check(name: str, value: Any, rule: str, holds: bool) -> None:
@@ -142,27 +138,45 @@ def _check(name: str, value: Any, rule: str, holds: bool) -> None:
         raise ValueError(f"{name} must be {rule}, got {value!r}")
 
 
-def _mean_inside(shrink_map: np.ndarray, outline: np.ndarray) -> float:
-    """Mean of the map over the pixels in and on an outline (P, 2), whose corners are cut to whole pixels."""
+def _simplify(region: np.ndarray) -> np.ndarray:
+    return cv2.approxPolyDP(region, POLY_EPSILON * cv2.arcLength(region, True), True)[:, 0]
+
+
+def _means_inside(shrink_map: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of the map over the pixels in and on each outline (P, 2), whose corners are cut to whole pixels: (K,)."""
+    points, bounds = join(outlines)
     limit = np.array(shrink_map.shape[::-1]) - 1
-    low = np.clip(np.floor(outline.min(axis=0)).astype(int), 0, limit)
-    high = np.clip(np.ceil(outline.max(axis=0)).astype(int), 0, limit)
-    window = shrink_map[low[1] : high[1] + 1, low[0] : high[0] + 1]
-    mask = np.zeros(window.shape, np.uint8)
-    cv2.fillPoly(mask, [(outline - low.astype(outline.dtype)).astype(np.int32)], 1)
-    return cv2.mean(window, mask)[0]
+    low = np.clip(np.floor(np.minimum.reduceat(points, bounds[:-1])), 0, limit).astype(int)
+    high = np.clip(np.ceil(np.maximum.reduceat(points, bounds[:-1])), 0, limit).astype(int)
+    corners = _split((points - np.repeat(low, np.diff(bounds), axis=0)).astype(np.int32), bounds)
+    means = []
+    for outline, (left, top), (right, bottom) in zip(corners, low.tolist(), high.tolist(), strict=True):
+        window = shrink_map[top : bottom + 1, left : right + 1]
+        mask = np.zeros(window.shape, np.uint8)
+        cv2.fillPoly(mask, [outline], 1)
+        means.append(cv2.mean(window, mask)[0])
+    return np.array(means)
 
 
-def _unclip(outline: np.ndarray, ratio: float) -> np.ndarray:
-    """The outline (P, 2) grown by D' = area x ratio / perimeter, round corners: (Q, 2) int32, empty when it vanishes.
+def _unclip(outlines: Sequence[np.ndarray], ratio: float) -> list[np.ndarray]:
+    """The outlines (P, 2) grown by D' = area x ratio / perimeter, round corners: (Q, 2) int32, one point when it
+    vanishes.
 
     Whole pixels in and out, cut towards zero and not `geometry.offset_polygon`'s exact ones: see the class.
     """
-    distance = polygon_area(outline) * ratio / polygon_perimeter(outline)
-    clipper = pyclipper.PyclipperOffset()
-    clipper.AddPath(outline.astype(np.int64).tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-    grown = [np.array(path, np.int32) for path in clipper.Execute(distance)]
-    return max(grown, key=cv2.contourArea, default=np.empty((0, 2), np.int32))  # the others are holes in it
+    areas, perimeters = sizes(outlines)
+    grown = []
+    for outline, distance in zip(outlines, areas * ratio / perimeters, strict=True):
+        clipper = pyclipper.PyclipperOffset()
+        clipper.AddPath(outline.astype(np.int64).tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+        paths = [np.array(path, np.int32) for path in clipper.Execute(distance)]
+        grown.append(max(paths, key=cv2.contourArea, default=np.zeros((1, 2), np.int32)))  # the others are holes in it
+    return grown
+
+
+def _split(points: np.ndarray, bounds: np.ndarray) -> list[np.ndarray]:
+    """The polygons that `geometry.join` joined."""
+    return [points[start:end] for start, end in itertools.pairwise(bounds.tolist())]
 
 
 def _to_source(points: np.ndarray, map_shape: tuple[int, ...], shape: np.ndarray) -> np.ndarray:

@@ -8,14 +8,17 @@ import pytest
 
 from ppdet_db.geometry import (
     clip_polygon,
-    is_valid,
+    join,
     min_area_quad,
+    min_area_quads,
     offset_distance,
     offset_polygon,
     order_quad,
     polygon_area,
     polygon_iou,
     polygon_perimeter,
+    sizes,
+    valid_regions,
 )
 
 BOX = [(10, 10), (25, 10), (25, 20), (10, 20)]
@@ -47,6 +50,33 @@ def rotated(poly, degrees, centre=(0, 0)):
 def test_area_and_perimeter(poly, area, perimeter, reason):
     assert polygon_area(poly) == pytest.approx(area, abs=1e-9), reason
     assert polygon_perimeter(poly) == pytest.approx(perimeter), reason
+    (areas, perimeters) = sizes([np.array(BOX), np.array(poly), np.array(BOX)])
+    assert areas == pytest.approx([150, area, 150], abs=1e-9), reason
+    assert perimeters == pytest.approx([50, perimeter, 50]), reason
+
+
+def test_join():
+    """Of any length, one point alone and none among them; the type of the points stays."""
+    polys = [np.array(BOX, np.int32), np.array([(5, 5)], np.int32), np.empty((0, 2), np.int32)]
+    points, bounds = join(polys)
+    assert points.tolist() == [*map(list, BOX), [5, 5]]
+    assert points.dtype == np.int32
+    assert bounds.tolist() == [0, 4, 5, 5]
+
+
+def test_of_no_polygon():
+    points, bounds = join([])
+    assert (points.shape, bounds.tolist()) == ((0, 2), [0])
+    assert [result.shape for result in (*sizes([]), *min_area_quads([]), valid_regions([]))] == [
+        (0,), (0,), (0, 4, 2), (0,), (0,),
+    ]  # fmt: skip
+
+
+def test_valid_regions_stand_at_the_places_of_their_polygons():
+    lost, nan = [(0, 0), (5, 5)], [(np.nan, 0), (5, 5), (5, 0)]
+    regions = valid_regions([lost, BOX, BOW_TIE, nan, DUMBBELL, np.empty((0, 2))])
+    areas = [None if region is None else region.area for region in regions]
+    assert areas == [None, 150, None, None, 880, None]
 
 
 @pytest.mark.parametrize(
@@ -146,6 +176,11 @@ def test_order_quad_of_an_upright_text_follows_paddleocr():
     np.testing.assert_array_equal(order_quad(corners), corners[[3, 0, 1, 2]])
 
 
+def test_order_quad_of_many_quads():
+    quads = np.stack([rotated([(-20, -5), (20, -5), (20, 5), (-20, 5)], angle) for angle in range(-90, 100, 10)])
+    np.testing.assert_array_equal(order_quad(quads[:, ::-1]), [order_quad(quad) for quad in quads])
+
+
 @pytest.mark.parametrize("angle", [0, 17, 45, 90, 133])
 def test_min_area_quad(angle):
     corners = rotated([(-20, -4), (20, -4), (20, 4), (-20, 4)], angle, (60, 70))
@@ -165,6 +200,15 @@ def test_min_area_quad_of_a_contour():
     assert side == 3
 
 
+def test_min_area_quads():
+    """Of any number of points; one point is a quad without extent."""
+    sets = [np.array(BOX, np.int32), np.array([(7, 8)], np.int32), np.array([*RECTANGLE, (120, 130)], np.int32)]
+    quads, sides = min_area_quads(sets)
+    np.testing.assert_allclose(quads, [BOX, [(7, 8)] * 4, RECTANGLE])
+    assert quads.dtype == np.float32
+    assert sides.tolist() == [10, 0, 100]
+
+
 @pytest.mark.parametrize(
     ("poly", "expected", "reason"),
     [
@@ -178,7 +222,8 @@ def test_min_area_quad_of_a_contour():
     ],
 )
 def test_is_valid(poly, expected, reason):
-    assert is_valid(poly) is expected, reason
+    (region,) = valid_regions([poly])
+    assert (region is not None) is expected, reason
 
 
 @pytest.mark.parametrize(

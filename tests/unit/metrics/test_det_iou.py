@@ -1,6 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
 import shapely
+from shapely.geometry import Polygon
 
 from ppdet_db.metrics.det_iou import Match, match
 
@@ -99,6 +102,47 @@ def test_excused_polygon_cannot_be_a_match():
 def test_one_to_one_in_label_order(texts, polys, pairs, missed, spurious):
     found = match(texts, [False] * len(texts), polys)
     assert (found.pairs, found.missed, found.spurious) == (pairs, missed, spurious)
+
+
+def test_neighbours_that_hardly_overlap_are_not_intersected(monkeypatch):
+    """Each of 20 texts in a row shares a sixth of its box with the next one: too little for any rule."""
+    polys = [box(10 * x, 0, 12, 10) for x in range(20)]
+    intersection, counts = shapely.intersection, []
+    monkeypatch.setattr(shapely, "intersection", lambda a, b: counts.append(len(a)) or intersection(a, b))
+    found = match(polys, [False, True] * 10, polys)
+    assert found.pairs == [(i, i) for i in range(0, 20, 2)]
+    assert found.excused == list(range(1, 20, 2))
+    assert counts == [20]
+
+
+def by_the_rule(gt_polys, ignored, det_polys) -> tuple[list, list]:
+    """Pairs and excused polygons: every pair intersected, one by one. All polygons are valid."""
+    texts, found = [Polygon(poly) for poly in gt_polys], [Polygon(poly) for poly in det_polys]
+    excused = [
+        b for b, det in enumerate(found)
+        if any(tag and text.intersection(det).area / det.area > 0.5 for text, tag in zip(texts, ignored, strict=True))
+    ]  # fmt: skip
+    pairs: list[tuple[int, int]] = []
+    for a, text in enumerate(texts):
+        free = [b for b in range(len(found)) if not (ignored[a] or b in excused or b in [taken for _, taken in pairs])]
+        hits = (b for b in free if (c := text.intersection(found[b]).area) / (text.area + found[b].area - c) > 0.5)
+        pairs += [(a, b) for b in itertools.islice(hits, 1)]
+    return pairs, excused
+
+
+def test_crowded_pictures_by_the_rule():
+    """Turned boxes that overlap in many ways, on whole pixels, so that some IoU are at the limit exactly."""
+    counts = np.zeros(2, int)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        corners = np.array([[0, 0], [9, 0], [9, 6], [0, 6]])
+        turned = corners @ np.array([[[1, 0], [0, 1]], [[2, 1], [-1, 2]], [[1, -1], [1, 1]], [[2, 0], [0, 1]]])
+        gt, det = (turned[rng.integers(0, 4, 8)] + rng.integers(0, 16, (8, 1, 2)) for _ in range(2))
+        ignored = rng.random(8) < 0.3
+        found = match(gt, ignored, det)
+        assert (found.pairs, found.excused) == by_the_rule(gt, ignored, det), seed
+        counts += len(found.pairs), len(found.excused)
+    assert min(counts) > 50
 
 
 def test_one_tag_a_text():

@@ -21,6 +21,12 @@ def find(shrink_map: np.ndarray, shape: tuple | None = None, **settings) -> dict
     return postprocess({"maps": shrink_map[None, None]}, np.array([shape or (height, width, 1, 1)], np.float32))[0]
 
 
+def bent_line() -> np.ndarray:
+    shrink_map = draw((20, 20, 21, 1, 1.0))
+    shrink_map[range(20, 31), range(40, 51)] = 1
+    return shrink_map
+
+
 TEXT = (20, 20, 30, 10, 0.875)
 """Its outline runs through pixel centres: 29 x 9, so D' = 2 * 261 / 76 = 6.87 and 13.1 ... 55.9 x 13.1 ... 35.9."""
 TEXT_QUAD = [[13, 13], [56, 13], [56, 36], [13, 36]]
@@ -74,6 +80,7 @@ def test_half_pixels_do_not_depend_on_the_ratio_s_rounding():
         pytest.param(draw(), id="no region"),
         pytest.param(draw((20, 20, 3, 3, 1.0)), id="region 2 x 2 between pixel centres: a speck"),
         pytest.param(draw((20, 20, 30, 1, 1.0)), id="line without area"),
+        pytest.param(bent_line(), id="the same with four corners, there and back: nothing to grow"),
         pytest.param(draw((20, 20, 30, 10, 0.6)), id="score below box_thresh"),
         pytest.param(draw((20, 20, 30, 10, np.nan)), id="NaN"),
     ],
@@ -135,6 +142,18 @@ def test_input_is_left_alone():
     np.testing.assert_array_equal(shrink_map, draw(TEXT))
 
 
+@pytest.mark.parametrize("box_type", ["quad", "poly"])
+def test_each_text_keeps_its_own_score(box_type):
+    """What is dropped among others, at each step, must not shift the scores of those behind it."""
+    speck, weak, small = (10, 50, 2, 2, 1.0), (10, 30, 20, 10, 0.5), (50, 50, 5, 5, 1.0)
+    texts = [(10, 5, 20, 10, 0.8), (60, 5, 30, 15, 0.9), (60, 35, 30, 10, 1.0)]
+    found = find(draw(speck, weak, small, *texts), box_type=box_type, unclip_ratio=0.4)
+    by_left = sorted((int(points[:, 0].min()), int(points[:, 1].min()), score.item())
+                     for points, score in zip(found["points"], found["scores"], strict=True))  # fmt: skip
+    np.testing.assert_allclose([score for *_, score in by_left], [0.8, 0.9, 1.0])
+    assert [left for left, *_ in by_left] == pytest.approx([10, 60, 60], abs=2)
+
+
 def test_dilation_closes_a_gap_of_one_pixel():
     halves = draw((20, 20, 14, 10, 0.9), (35, 20, 15, 10, 0.9))
     assert len(find(halves)["points"]) == 2
@@ -158,6 +177,13 @@ def test_specks_do_not_push_a_text_out(box_type):
     found = find(draw(TEXT, *specks), max_candidates=10, box_type=box_type)
     assert len(found["points"]) == 1
     assert np.array(found["points"][0]).min(axis=0).tolist() == TEXT_QUAD[0]
+
+
+def test_largest_texts_keep_their_scores():
+    small, *large = (50, 45, 12, 6, 1.0), (50, 5, 40, 12, 0.8), (5, 5, 40, 12, 0.9)
+    found = find(draw(small, *large), max_candidates=2, unclip_ratio=1.0)
+    # the smallest comes first in the scan
+    np.testing.assert_allclose(found["scores"], [0.8, 0.9])
 
 
 def test_largest_texts_are_kept_in_scan_order():
