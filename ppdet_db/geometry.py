@@ -32,7 +32,7 @@ def polygon_perimeter(poly: ArrayLike) -> float:
     return float(np.hypot(step[:, 0], step[:, 1]).sum())
 
 
-def join(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def join_polygons(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """K polygons of any length in one array, for functions that treat all together: points (M, 2), and bounds (K + 1,),
     such that polygon k is `points[bounds[k] : bounds[k + 1]]`."""
     bounds = np.cumsum([0, *map(len, polys)])
@@ -41,7 +41,7 @@ def join(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def sizes(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """`polygon_area` and `polygon_perimeter` of K polygons of any length above 0: (K,) and (K,)."""
-    points, bounds = join(polys)
+    points, bounds = join_polygons(polys)
     first = bounds[:-1]
     start = points.astype(np.float64)
     end = np.roll(start, -1, axis=0)
@@ -118,7 +118,7 @@ def min_area_quads(sets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def valid_regions(polys: Sequence[ArrayLike]) -> np.ndarray:
     """The K polygons for shapely (K,), None for one without area or whose outline crosses or touches itself."""
-    points, bounds = join([np.asarray(poly, np.float64).reshape(-1, 2) for poly in polys])
+    points, bounds = join_polygons([np.asarray(poly, np.float64).reshape(-1, 2) for poly in polys])
     lengths = np.diff(bounds)
     owner = np.repeat(np.arange(len(polys)), lengths)
     is_ring = lengths >= 3

@@ -9,7 +9,7 @@ import numpy as np
 import pyclipper
 
 from ppdet_db.contract import SHRINK
-from ppdet_db.geometry import join, min_area_quads, sizes
+from ppdet_db.geometry import join_polygons, min_area_quads, sizes
 from ppdet_db.registry import POSTPROCESSES
 
 MIN_SIDE = 3
@@ -93,7 +93,7 @@ class DBPostProcess:
         quads, sides = min_area_quads(grown)
         kept = np.flatnonzero(sides >= MIN_GROWN_SIDE)
         texts = list(quads) if self.box_type == "quad" else grown
-        points, bounds = join([texts[i] for i in kept])
+        points, bounds = join_polygons([texts[i] for i in kept])
         points = _to_source(points, shrink_map.shape, shape)
         return {
             "points": points.reshape(-1, 4, 2) if self.box_type == "quad" else _split(points, bounds),
@@ -144,7 +144,7 @@ def _simplify(region: np.ndarray) -> np.ndarray:
 
 def _means_inside(shrink_map: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
     """Mean of the map over the pixels in and on each outline (P, 2), whose corners are cut to whole pixels: (K,)."""
-    points, bounds = join(outlines)
+    points, bounds = join_polygons(outlines)
     limit = np.array(shrink_map.shape[::-1]) - 1
     low = np.clip(np.floor(np.minimum.reduceat(points, bounds[:-1])), 0, limit).astype(int)
     high = np.clip(np.ceil(np.maximum.reduceat(points, bounds[:-1])), 0, limit).astype(int)
@@ -175,7 +175,7 @@ def _unclip(outlines: Sequence[np.ndarray], ratio: float) -> list[np.ndarray]:
 
 
 def _split(points: np.ndarray, bounds: np.ndarray) -> list[np.ndarray]:
-    """The polygons that `geometry.join` joined."""
+    """The polygons that `geometry.join_polygons` joined."""
     return [points[start:end] for start, end in itertools.pairwise(bounds.tolist())]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ppdet_db.geometry import (
     clip_polygon,
-    join,
+    join_polygons,
     min_area_quad,
     min_area_quads,
     offset_distance,
@@ -55,17 +55,17 @@ def test_area_and_perimeter(poly, area, perimeter, reason):
     assert perimeters == pytest.approx([50, perimeter, 50]), reason
 
 
-def test_join():
+def test_join_polygons():
     """Of any length, one point alone and none among them; the type of the points stays."""
     polys = [np.array(BOX, np.int32), np.array([(5, 5)], np.int32), np.empty((0, 2), np.int32)]
-    points, bounds = join(polys)
+    points, bounds = join_polygons(polys)
     assert points.tolist() == [*map(list, BOX), [5, 5]]
     assert points.dtype == np.int32
     assert bounds.tolist() == [0, 4, 5, 5]
 
 
 def test_of_no_polygon():
-    points, bounds = join([])
+    points, bounds = join_polygons([])
     assert (points.shape, bounds.tolist()) == ((0, 2), [0])
     assert [result.shape for result in (*sizes([]), *min_area_quads([]), valid_regions([]))] == [
         (0,), (0,), (0, 4, 2), (0,), (0,),
