@@ -27,6 +27,7 @@ OVERRIDES = [
     "Global.data_root=root",
     "Global.save_model_dir=output",
     "Global.pretrained_model=null",
+    "Global.freeze_norm=false",  # without the weights that go with frozen statistics, signals die or grow without bound
     "Train.loader.batch_size_per_card=2",
     "Train.loader.num_workers=0",
     "Eval.dataset.transforms.DetResizeForTest={image_shape: [64, 64]}",
