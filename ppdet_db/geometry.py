@@ -5,7 +5,7 @@ One that crosses itself is filled by the even-odd rule, as `cv2.fillPoly` does: 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -20,16 +20,19 @@ ARC_TOLERANCE = 0.1
 """A rounded corner is a chain of chords that lie this many pixels off the arc at most."""
 
 
-def polygon_area(poly: ArrayLike) -> float:
-    """Area in square pixels by the shoelace formula, never negative; the wings of a bow-tie cancel."""
+def polygon_area(poly: ArrayLike) -> Any:
+    """Area in square pixels by the shoelace formula, never negative; the wings of a bow-tie cancel.
+
+    Like the next two functions it takes one polygon (P, 2) and returns a number, or many (K, P, 2) and returns (K,).
+    """
     start, step = _edges(poly)
-    return abs(float(start[:, 0] @ step[:, 1] - start[:, 1] @ step[:, 0])) / 2
+    return np.abs((start[..., 0] * step[..., 1] - start[..., 1] * step[..., 0]).sum(axis=-1)) / 2
 
 
-def polygon_perimeter(poly: ArrayLike) -> float:
+def polygon_perimeter(poly: ArrayLike) -> Any:
     """Length of the closed outline in pixels."""
     _, step = _edges(poly)
-    return float(np.hypot(step[:, 0], step[:, 1]).sum())
+    return np.hypot(step[..., 0], step[..., 1]).sum(axis=-1)
 
 
 def join_polygons(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -51,15 +54,14 @@ def sizes(polys: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.abs(areas) / 2, np.add.reduceat(np.hypot(step[:, 0], step[:, 1]), first)
 
 
-def offset_distance(poly: ArrayLike, shrink_ratio: float) -> float:
+def offset_distance(poly: ArrayLike, shrink_ratio: float) -> Any:
     """D = A (1 - r^2) / L (DB paper, eq. 10), in pixels: how far a text's outline moves inwards to become its shrunk
     region, and how wide the band of the threshold map is on both sides. 0.0 for a polygon without extent.
 
     D < A / L, which is less than the inradius of any simple polygon (Bonnesen): in exact geometry a shrunk text can
     split, yet never vanishes.
     """
-    perimeter = polygon_perimeter(poly)
-    return polygon_area(poly) * (1 - shrink_ratio**2) / perimeter if perimeter > 0 else 0.0
+    return polygon_area(poly) * (1 - shrink_ratio**2) / np.maximum(polygon_perimeter(poly), np.finfo(float).tiny)
 
 
 def offset_polygon(poly: ArrayLike, distance: float, join: Literal["round", "miter"] = "round") -> list[np.ndarray]:
@@ -116,6 +118,12 @@ def min_area_quads(sets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return order_quad(corners.reshape(-1, 4, 2)), np.array([min(size) for _, size, _ in rectangles])
 
 
+def shorter_side(points: ArrayLike) -> float:
+    """The shorter side of the smallest rectangle around points (P, 2), in pixels: a twentieth of `min_area_quad`'s
+    time where the corners are not asked for."""
+    return float(min(cv2.minAreaRect(np.asarray(points, np.float32))[1]))
+
+
 def valid_regions(polys: Sequence[ArrayLike]) -> np.ndarray:
     """The K polygons for shapely (K,), None for one without area or whose outline crosses or touches itself."""
     points, bounds = join_polygons([np.asarray(poly, np.float64).reshape(-1, 2) for poly in polys])
@@ -156,9 +164,9 @@ def clip_polygon(poly: ArrayLike, low: ArrayLike, high: ArrayLike) -> list[np.nd
 
 
 def _edges(poly: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Start of each edge and the step to its end, both (P, 2) float64."""
+    """Start of each edge and the step to its end, both (..., P, 2) float64."""
     start = np.asarray(poly, np.float64)
-    return start, np.concatenate([start[1:], start[:1]]) - start
+    return start, np.concatenate([start[..., 1:, :], start[..., :1, :]], axis=-2) - start
 
 
 def _region(poly: ArrayLike) -> shapely.Geometry | None:

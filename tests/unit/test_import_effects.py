@@ -54,7 +54,7 @@ def test_importing_everything_changes_nothing() -> None:
         ("from ppdet_db.data.synthetic import SyntheticDataSet", "paddle"),
         ("from ppdet_db.config import load_config, ConfigError", "paddle cv2 numpy"),
         ("import ppdet_db.postprocess.db_postprocess, ppdet_db.metrics.det_metric", "paddle"),
-        ("import ppdet_db.components, ppdet_db.engine", "imgaug"),
+        ("import ppdet_db.components, ppdet_db.engine", "imgaug numba"),
         *((f"import ppdet_db.cli.{name}", "paddle cv2 numpy") for name in ("train", "eval", "infer", "check", "dump")),
     ],
 )

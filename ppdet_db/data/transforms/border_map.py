@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, outline_band, ratio_at
+from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, polygons, raster, ratio_at
 from ppdet_db.geometry import offset_distance
 from ppdet_db.registry import TRANSFORMS
 
@@ -48,19 +48,16 @@ class MakeBorderMap:
         self.thresh_max = thresh_max
         self.total_epoch = total_epoch
 
+    def prepare(self) -> None:
+        """Loads what draws the maps; see docs/extending.md."""
+        raster()
+
     def __call__(self, sample: dict) -> dict:
         shape = sample["image"].shape[:2]
         ratio = ratio_at(self.shrink_ratio, sample.get("epoch", 0), self.total_epoch)
-        nearness = np.zeros(shape, np.float32)  # 1 on an outline, 0 from distance D on
-        mask = np.zeros(shape, bool)
-        for poly, is_ignored in zip(sample["polys"], sample["ignore_tags"], strict=True):
-            if is_ignored or not is_drawable(poly):
-                continue
-            distance = offset_distance(poly, ratio)
-            band = outline_band(poly, distance, shape)
-            falling = 1 - np.sqrt(band.squared.astype(np.float32)) / np.float32(distance)
-            np.maximum(nearness[band.window], falling, out=nearness[band.window])
-            mask[band.window] |= band.inside | band.within(distance)
-        nearness *= self.thresh_max - self.thresh_min
-        nearness += self.thresh_min
-        return {**sample, "threshold_map": nearness, "threshold_mask": mask.astype(np.float32)}
+        polys = polygons(sample)
+        polys = polys[is_drawable(polys) & ~np.asarray(sample["ignore_tags"], bool)]
+        threshold_map, threshold_mask = np.full(shape, self.thresh_min, np.float32), np.zeros(shape, np.float32)
+        distances = offset_distance(polys, ratio)
+        raster().draw_bands(polys, distances, self.thresh_min, self.thresh_max, threshold_map, threshold_mask)
+        return {**sample, "threshold_map": threshold_map, "threshold_mask": threshold_mask}

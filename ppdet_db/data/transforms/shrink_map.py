@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, outline_band, ratio_at
-from ppdet_db.geometry import min_area_quad, offset_distance
+from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, polygons, raster, ratio_at
+from ppdet_db.geometry import offset_distance, shorter_side
 from ppdet_db.registry import TRANSFORMS
 
 
@@ -45,37 +45,35 @@ class MakeShrinkMap:
         self.shrink_ratio = shrink_ratio
         self.total_epoch = total_epoch
 
+    def prepare(self) -> None:
+        """Loads what draws the maps; see docs/extending.md."""
+        raster()
+
     def __call__(self, sample: dict) -> dict:
         shape = sample["image"].shape[:2]
         ratio = ratio_at(self.shrink_ratio, sample.get("epoch", 0), self.total_epoch)
-        shrink_map = np.zeros(shape, bool)
-        shrink_mask = np.ones(shape, bool)
-        ignore_tags = np.array(sample["ignore_tags"], bool)
-        for i, poly in enumerate(sample["polys"]):
-            if not ignore_tags[i] and self._is_large(poly) and draw_shrunk(shrink_map, poly, ratio):
-                continue
-            ignore_tags[i] = True
-            band = outline_band(poly, 0, shape)
-            shrink_mask[band.window] &= ~band.inside
-        maps = {"shrink_map": shrink_map.astype(np.float32), "shrink_mask": shrink_mask.astype(np.float32)}
-        return {**sample, **maps, "ignore_tags": ignore_tags}
-
-    def _is_large(self, poly: np.ndarray) -> bool:
-        return is_drawable(poly) and min_area_quad(poly)[1] >= self.min_text_size
+        shrink_map, shrink_mask = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+        polys = polygons(sample)
+        is_text = is_drawable(polys) & ~np.asarray(sample["ignore_tags"], bool)
+        is_text[is_text] = [shorter_side(poly) >= self.min_text_size for poly in polys[is_text]]
+        is_text[is_text] = draw_shrunk(shrink_map, polys[is_text], ratio)
+        raster().draw_filled(polys[~is_text], 0, shrink_mask)
+        return {**sample, "shrink_map": shrink_map, "shrink_mask": shrink_mask, "ignore_tags": ~is_text}
 
 
-def draw_shrunk(shrink_map: np.ndarray, poly: np.ndarray, shrink_ratio: float) -> bool:
-    """Adds the pixels of the shrunk polygon to a bool map. False, and nothing written, when the text vanishes.
+def draw_shrunk(shrink_map: np.ndarray, polys: np.ndarray, shrink_ratio: float) -> np.ndarray:
+    """Adds the pixels of the shrunk polygons (K, P, 2) to a map. Returns (K,) bool: False for a text that vanishes.
 
     Only a polygon that lies on the canvas can vanish: of another one the shrunk part may well be off it.
     """
     height, width = shrink_map.shape
-    is_on_canvas = bool(np.all((poly >= 0) & (poly <= (width - 1, height - 1))))
+    is_drawn = np.any((polys < 0) | (polys > (width - 1, height - 1)), axis=(1, 2))
+    left = np.arange(len(polys))
     for multiple in range(1, math.ceil(1 / shrink_ratio)):
-        distance = offset_distance(poly, multiple * shrink_ratio)
-        band = outline_band(poly, distance, shrink_map.shape)
-        core = band.core(distance)
-        if core.any() or not is_on_canvas:
-            shrink_map[band.window] |= core
-            return True
-    return False
+        has_pixels = np.zeros(len(left), bool)
+        raster().draw_cores(polys[left], offset_distance(polys[left], multiple * shrink_ratio), shrink_map, has_pixels)
+        is_drawn[left] |= has_pixels
+        left = left[~is_drawn[left]]
+        if len(left) == 0:
+            break
+    return is_drawn

@@ -1,4 +1,7 @@
-"""Both label maps against a float64 brute force, and one test for each defect found in other implementations."""
+"""Both label maps against a float64 brute force, and one test for each defect found in other implementations.
+
+All of it twice: drawn by the compiled kernel and by NumPy.
+"""
 
 import math
 
@@ -7,8 +10,10 @@ import numpy as np
 import pytest
 
 from ppdet_db.data.transforms.border_map import MakeBorderMap
-from ppdet_db.data.transforms.label_raster import check_ratio, outline_band, ratio_at
+from ppdet_db.data.transforms.label_raster import check_ratio, ratio_at
 from ppdet_db.data.transforms.shrink_map import MakeShrinkMap
+
+pytestmark = pytest.mark.usefixtures("each_raster")
 
 SHAPE = (72, 96)  # h, w
 
@@ -123,10 +128,11 @@ def test_overlapping_texts_take_the_maximum():
     np.testing.assert_array_equal(sample["threshold_mask"], mask)
 
 
-def test_an_edge_visits_only_its_surroundings():
-    band = outline_band(np.array([(10, 20), (70, 20), (70, 44), (10, 44)]), 3.5, (1000, 1000))
-    assert band.window == (slice(17, 48), slice(7, 74))
-    assert np.isinf(band.squared[15, 30])  # row 32, column 37: 12 px from the nearest edge
+def test_a_coordinate_that_is_not_finite_is_refused():
+    """The kernel would go on with it."""
+    for transform in (MakeBorderMap(), MakeShrinkMap()):
+        with pytest.raises(ValueError, match="polys must be finite"):
+            transform(make_sample([(10, 20), (70, 20), (70, math.nan), (10, 44)]))
 
 
 # The numbers are those of the design notes' list of defects found in PaddleOCR, MhLiao/DB, MMOCR and docTR.

@@ -5,6 +5,8 @@ import pytest
 
 from ppdet_db.data.transforms.shrink_map import MakeShrinkMap
 
+pytestmark = pytest.mark.usefixtures("each_raster")
+
 BOX = [(20, 10), (70, 10), (70, 34), (20, 34)]  # A = 1200, L = 148, D(0.4) = 6.81
 
 
