@@ -2,6 +2,7 @@
 
     CHECKPOINTS="CONFIG=CHECKPOINT ..."   networks to compare; default: the demo's, as `make demo` leaves it
     LABELS=FILE                           a label file, its pictures beside it; default: scenes drawn here
+    MERGED=1                              merge the peer's parallel branches before, which its evaluation does not do
 
 Ours runs the network on ONNX Runtime, as `eval --engine onnxruntime` does; the peer's evaluation knows only the network
 itself. Pictures are resized to 736 x 1280. A call evaluates the next tenth of them; `hmean` is the mean of all tenths.
@@ -71,18 +72,42 @@ def peer(config, checkpoint):
     data = yaml.safe_load((FOLDER / "peer.yml").read_text())
     fused = data["Architecture"].pop("fused", False)
     model = build_model(data["Architecture"])
-    if fused:  # a deployed network's weights fit only what PaddleOCR makes of these blocks when it exports
-        for layer in model.sublayers():
-            if hasattr(layer, "rep"):
+    weights = paddle.load(str(FOLDER / "peer.pdparams"))
+    known = []
+    for name, layer in list(model.named_sublayers()):
+        if fused and hasattr(layer, "rep"):
+            if os.environ.get("MERGED"):
                 layer.rep()
-    missing, unexpected = model.set_state_dict(paddle.load(str(FOLDER / "peer.pdparams")))
-    assert [missing, unexpected] == [[], []]
+            else:
+                split(layer, weights.pop(f"{name}.reparam_conv.weight"), weights.pop(f"{name}.reparam_conv.bias"))
+            parts = [
+                "identity",
+                "conv_kxk",
+                "conv_1x1",
+                *(["act"] if layer.stride == 2 else []),
+            ]  # that act is not used
+            known += [f"{name}.{part}." for part in parts]
+    missing, unexpected = model.set_state_dict(weights)
+    assert [name for name in missing if not name.startswith(tuple(known))] == unexpected == []
     loaders = []
     for file in sorted(FOLDER.glob("part*.txt")):
         data["Eval"]["dataset"]["label_file_list"] = [str(file)]
         loaders.append(build_dataloader(data, "Eval", "cpu", logging.getLogger()))
     postprocess, metric = build_post_process(data["PostProcess"], data["Global"]), build_metric(data["Metric"])
     return tenths(loaders, lambda loader: program.eval(model, loader, postprocess, metric, "det")["hmean"])
+
+
+def split(layer, kernel, bias):
+    """A merged convolution as one of the branches that PaddleOCR trains and evaluates; the others then add 0."""
+    for norm in layer.sublayers():
+        if hasattr(norm, "_variance"):
+            norm.weight.set_value(norm.weight * 0)
+            norm.bias.set_value(norm.bias * 0)
+    branch = layer.conv_kxk[0]
+    branch.conv.weight.set_value(kernel)
+    branch.bn.weight.set_value(branch.bn.weight + 1)
+    branch.bn.bias.set_value(bias)
+    branch.bn._variance.set_value(branch.bn._variance * 0 + 1 - branch.bn._epsilon)
 
 
 def label_files():

@@ -1,4 +1,4 @@
-"""The console command `ppdet-db train | eval | infer | export | import-weights | check | dump`."""
+"""The console command `ppdet-db train | eval | infer | export | import-weights | check | dump | profile`."""
 
 import importlib
 import sys
@@ -14,6 +14,7 @@ COMMANDS = {
     "import-weights": "make a checkpoint of a deployed detector",
     "check": "check a config and print it with the origin of each value",
     "dump": "write a dataset's pictures and label file, to look at",
+    "profile": "tell where the time of a training goes",
 }
 USAGE = "\n".join(
     [

@@ -11,26 +11,38 @@ from ppdet_db.contract import Ragged
 from ppdet_db.errors import DetError
 
 
-def evaluate(predict: Callable[[Any], dict], loader: Any, postprocess: Callable, metric: Any) -> dict[str, float]:
+def evaluate(
+    predict: Callable[[Any], dict],
+    loader: Any,
+    postprocess: Callable,
+    metric: Any,
+    seconds: dict[str, float] | None = None,
+) -> dict[str, float]:
     """The metric's values over a loader, and `fps`: pictures a second of network and postprocess, reading left out.
 
     Args:
         predict: (N, 3, H, W) -> {"maps": (N, 1, H, W)}; a model, an inference session, ...
         loader: batches with `image`, `shape` and what the metric reads.
+        seconds: where to put those that `network` and `postprocess` take a picture.
 
     Raises:
         DetError: a picture could not be read; names it.
     """
     metric.reset()
-    pictures, seconds = 0, 0.0
+    pictures, network, after = 0, 0.0, 0.0  # the last two in seconds
     for batch in tqdm(loader, desc="evaluate", disable=None, leave=False):
         refuse_bad(batch)
         start = time.perf_counter()
-        found = postprocess(predict(batch["image"]), batch["shape"])
-        seconds += time.perf_counter() - start
+        maps = predict(batch["image"])
+        predicted = time.perf_counter()
+        found = postprocess(maps, batch["shape"])
+        network += predicted - start
+        after += time.perf_counter() - predicted
         metric.update(found, batch)
         pictures += len(batch["image"])
-    return metric.compute() | {"fps": pictures / seconds if seconds else 0.0}
+    if seconds is not None:
+        seconds.update(network=network / max(1, pictures), postprocess=after / max(1, pictures))
+    return metric.compute() | {"fps": pictures / (network + after) if network + after else 0.0}
 
 
 def predict_with(model: paddle.nn.Layer) -> Callable[[Any], dict]:

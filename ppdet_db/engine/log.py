@@ -155,29 +155,53 @@ def git_revision() -> str | None:
 
 
 class Timer:
-    """Where the time goes: seconds waited for batches, and seconds of everything, since the last `take`."""
+    """Where the time goes: seconds waited for batches, and seconds of everything, since the last `take`.
 
-    def __init__(self) -> None:
+    `held_up` counts the steps in a row in which the reader was the bottleneck.
+
+    Args:
+        workers: of the reader. They hand over their batches in turns, often several at one moment and then none for a
+            while, so waiting is judged over as many steps as there are workers.
+    """
+
+    HELD_UP = 0.2
+    """More than this share of the time spent waiting makes the reader the bottleneck."""
+
+    def __init__(self, workers: int = 0) -> None:
         self._start, self._reader, self._steps = time.perf_counter(), 0.0, 0
+        self._round = max(1, workers)
+        self._waited: list[tuple[float, float]] = []  # seconds waited, seconds in all, of the steps of this round
+        self._paused = 0.0
+        self.held_up = 0
 
     def each(self, batches: Iterable) -> Iterator:
         """Passes batches on, counting the time that getting them takes."""
         iterator = iter(batches)
         while True:
-            start = time.perf_counter()
+            start, self._paused = time.perf_counter(), 0.0
             try:
                 batch = next(iterator)
             except StopIteration:
                 return
-            self._reader += time.perf_counter() - start
+            waited = time.perf_counter() - start
+            self._reader += waited
             self._steps += 1
             yield batch
+            self._judge(waited, time.perf_counter() - start - self._paused)
+
+    def _judge(self, waited: float, whole: float) -> None:
+        self._waited.append((waited, whole))
+        if len(self._waited) == self._round:
+            waited, whole = map(sum, zip(*self._waited, strict=True))
+            self.held_up = self.held_up + self._round if waited > self.HELD_UP * whole else 0
+            self._waited = []
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Leaves what happens inside, an evaluation, out of the account."""
         start = time.perf_counter()
         yield
+        self._paused += time.perf_counter() - start
         self._start += time.perf_counter() - start
 
     def take(self) -> tuple[float, float]:

@@ -22,12 +22,15 @@ from ppdet_db.engine.evaluate import evaluate, predict_with, refuse_bad
 from ppdet_db.engine.freeze import freeze
 from ppdet_db.engine.log import RunLog, Timer, describe_run, hours, logger, memory_mb, write_whole
 from ppdet_db.engine.predictor import through_engine
+from ppdet_db.engine.profile import advice, transform_seconds
 from ppdet_db.engine.stop import Stopped, StopSignals
 from ppdet_db.engine.weights import named_by
 from ppdet_db.errors import DetError
 from ppdet_db.modeling.model import DetModel
 
 BEST, LATEST, CONFIG = "best_accuracy", "latest", "config.yml"
+HELD_UP_STEPS = 50
+"""So many steps in a row must have waited for the reader before the log says so."""
 
 
 def every(when: int | list[int] | None, count: int) -> bool:
@@ -82,7 +85,8 @@ class Trainer:
         self.best: dict[str, Any] = {}
         self.evaluated_at = -1
         self.recent: deque[dict[str, paddle.Tensor]] = deque(maxlen=options.log_smooth_window)
-        self.timer = Timer()
+        self.timer = Timer(self.train_loader.num_workers)
+        self.bottleneck_told = False
         self.stop = StopSignals()
         self.ema: ModelEMA | None = None
 
@@ -98,7 +102,7 @@ class Trainer:
             DetError: a loss is not finite, or a sample is bad; what was saved before is untouched.
         """
         self.model.train()
-        self.timer = Timer()
+        self.timer = Timer(self.train_loader.num_workers)
         with self.run_log, self._saved_when_stopped(), self._bar() as bar:
             while self.epoch < self.options.epoch_num:
                 self._evaluate_if_due()  # by epochs, or what a stop left undone
@@ -111,6 +115,8 @@ class Trainer:
                     bar.update()
                     if every(self.options.print_batch_step, self.global_step):
                         self.log()
+                    if self.timer.held_up >= HELD_UP_STEPS and not self.bottleneck_told:
+                        self._tell_bottleneck()
                     self._evaluate_if_due()
                     self.stop.answer()
                 self.epoch, self.batch_in_epoch = self.epoch + 1, 0
@@ -159,6 +165,19 @@ class Trainer:
         self.run_log.row(
             "train", step=self.global_step, epoch=self.epoch, lr=self.rate, **losses,
             reader_s=reader, batch_s=batch, images_per_s=pictures, memory_mb=memory_mb(),
+        )  # fmt: skip
+
+    def _tell_bottleneck(self) -> None:
+        """Once a run: that the network waits for pictures, where their time goes, and what helps."""
+        self.bottleneck_told = True
+        random_states = checkpoint.random_states()  # a user's own transform may draw from them
+        with self.timer.paused():
+            keys = itertools.islice(itertools.chain.from_iterable(self.sampler), 16)
+            seconds = transform_seconds(self.train_loader.dataset, keys)
+        checkpoint.set_random_states(random_states)
+        logger.info(
+            "the reader has been the bottleneck for %d steps in a row. It takes %s. tools/profile_data.py tells more",
+            self.timer.held_up, advice(seconds, self.train_loader.num_workers),
         )  # fmt: skip
 
     def evaluate_and_keep_best(self) -> dict[str, float]:

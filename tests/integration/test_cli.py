@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ SCRIPTS = {
     "import-weights": "import_weights",
     "check": "check_config",
     "dump": "dump_dataset",
+    "profile": "profile_data",
 }
 CONFIG = {"infer": "[-c FILE]"}
 """Commands that have something to do without a config."""
@@ -193,6 +195,14 @@ def test_eval_prints_a_table_and_writes_the_same_numbers(known: Path, capsys: py
     assert printed.keys() == values.keys() | {"fps"}
 
 
+def test_eval_says_where_the_time_went(known: Path, capsys: pytest.CaptureFixture) -> None:
+    assert ppdet_db(["eval", "-c", str(known), "-o", "Global.checkpoints=weights"]) == 0
+    told = re.search(r"ms an image: (.*)", capsys.readouterr().out)
+    milliseconds = {stage: float(value) for stage, value in (part.split() for part in told[1].split(", "))}
+    assert list(milliseconds) == ["decode", "resize", "network", "postprocess"]
+    assert min(milliseconds.values()) > 0
+
+
 # ------------------------------------------------------------------------------------------------------ what infer does
 
 
@@ -321,3 +331,22 @@ def test_dump_names_a_bad_sample_and_a_bad_folder(tiny: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == (
         "error: data/labels.txt:2: data/1.jpg: the picture cannot be read: No such file or directory\n"
     )
+
+
+# ---------------------------------------------------------------------------------------------------- what profile says
+
+
+def test_profile_tells_where_the_time_goes(tiny: Path, capsys: pytest.CaptureFixture) -> None:
+    before = sorted(Path().rglob("*"))
+    options = ["--pictures", "4", "--workers", "1", "2", "--seconds", "0.1"]
+    assert ppdet_db(["profile", "-c", str(tiny), *options]) == 0
+    transforms, rates = capsys.readouterr().out.split("\n\n")
+    rows = [re.fullmatch(r"  (.*?) +(\d+\.\d\d)(?: +\d+%)?", line) for line in transforms.splitlines()[1:]]
+    milliseconds = {row[1]: float(row[2]) for row in rows}
+    named = [next(iter(step)) for step in yaml.safe_load(tiny.read_text())["Train"]["dataset"]["transforms"]]
+    assert [name for name in milliseconds if name != "decode and warp"] == ["read", *named, "together"]
+    assert milliseconds.pop("together") == pytest.approx(sum(milliseconds.values()), abs=0.1)
+    rows = [re.fullmatch(r"  (.*?) +(\d+\.\d)", line) for line in rates.splitlines()[1:]]
+    assert [row[1] for row in rows] == ["num_workers: 1", "num_workers: 2", "network"]
+    assert all(float(row[2]) > 0 for row in rows)
+    assert sorted(Path().rglob("*")) == before

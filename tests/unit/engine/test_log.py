@@ -151,3 +151,47 @@ class TestTimer:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00:00"), (3723, "1:02:03"), (90000, "1 day, 1:00:00")])
 def test_hours(seconds, text):
     assert hours(seconds) == text
+
+
+class Clock:
+    """Time that passes only where the test says so."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("workers", "waits", "held_up"),
+    [
+        (0, [0.5] * 60, 60),  # the network waits as long as it works
+        (1, [0.1] * 60, 0),  # a tenth of the time: no bottleneck
+        (1, [0.5] * 30 + [0.0] + [0.5] * 20, 20),  # in a row
+        (1, [0.0] * 59 + [30.0], 1),  # one long wait, the disk's perhaps
+        (4, [2.0, 0.0, 0.0, 0.0] * 15, 60),  # four workers are ready at one moment: three steps in four do not wait
+        (4, [0.4, 0.0, 0.0, 0.0] * 15, 0),  # 0.4 of 2.4 s
+        (4, [2.0, 0.0, 0.0, 0.0, 2.0, 0.0], 4),  # only whole rounds
+    ],
+)
+def test_timer_counts_the_steps_that_the_reader_holds_up(workers, waits, held_up, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(log, "time", clock)
+    timer = Timer(workers)
+    for _ in timer.each(clock.spend(wait) for wait in waits):
+        clock.spend(0.5)
+    assert timer.held_up == held_up
+
+
+def test_an_evaluation_does_not_hide_a_slow_reader(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(log, "time", clock)
+    timer = Timer(1)
+    for _ in timer.each(clock.spend(0.5) for _ in range(3)):
+        clock.spend(0.5)
+        with timer.paused():
+            clock.spend(100)
+    assert timer.held_up == 3

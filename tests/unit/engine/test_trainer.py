@@ -706,3 +706,33 @@ class TestGlobalCheckpoints:
 )
 def test_differences(old, new, lines):
     assert differences(old, new) == lines
+
+
+def test_a_slow_reader_is_told_once(plan, scores, lines, monkeypatch):
+    monkeypatch.setattr(trainer, "HELD_UP_STEPS", 3)
+    monkeypatch.setattr(trainer.Timer, "HELD_UP", 1.0)  # never
+    Trainer(plan("Global.save_model_dir=quiet")).fit()
+    assert "bottleneck" not in "".join(lines)
+    monkeypatch.setattr(trainer.Timer, "HELD_UP", 0.0)  # always
+    Trainer(plan()).fit()
+    told = [(number, line) for number, line in enumerate(lines) if "bottleneck" in line]
+    assert len(told) == 1
+    number, line = told[0]
+    assert "step 4," in lines[number - 1]  # the first that begins after three have waited
+    assert re.fullmatch(
+        r"the reader has been the bottleneck for 3 steps in a row\. It takes \d+\.\d ms a picture, \d+\.\d of them in "
+        r"(read|decode and warp|[A-Z]\w+): raise Train\.loader\.num_workers, which is 0\. "
+        r"tools/profile_data\.py tells more",
+        line,
+    )
+
+
+def test_looking_at_a_slow_reader_draws_no_random_number_of_the_training(plan, scores, monkeypatch):
+    monkeypatch.setattr(trainer.Timer, "HELD_UP", 0.0)
+    numbers = []
+    for steps in (100, 3):
+        monkeypatch.setattr(trainer, "HELD_UP_STEPS", steps)
+        monkeypatch.setattr(trainer, "transform_seconds", lambda *given: {"read": np.random.rand()})
+        Trainer(plan(f"Global.save_model_dir=run{steps}")).fit()
+        numbers.append(np.random.rand())
+    assert numbers[0] == numbers[1]
