@@ -4,13 +4,16 @@ Each equals the plain way but for the order of its sums. They are taken for floa
 export, other devices and other precisions keep Paddle's layers.
 """
 
+import functools
+
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 
 def is_faster_here(x: Tensor) -> bool:
-    return paddle.in_dynamic_mode() and x.place.is_cpu_place() and x.dtype == paddle.float32
+    return paddle.in_dynamic_mode() and paddle.get_device() == "cpu" and x.dtype == paddle.float32
 
 
 def channel_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -37,15 +40,34 @@ def add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
     return x if bias is None else channel_affine(x, paddle.ones_like(bias), bias)
 
 
-def conv_narrowing(x: Tensor, weight: Tensor) -> Tensor:
-    """The convolution (N, I, H, W) -> (N, O, H, W) by a kernel (O, I, k, k), k odd, stride 1, the size kept.
+def conv_upsampled(x: Tensor, weight: Tensor, scale: int = 1) -> Tensor:
+    """The convolution of `upsample_nearest(x, scale)` by a kernel (O, I, k, k), k odd, that keeps the size.
 
-    As the transposed convolution by the kernel turned by 180 degrees. A convolution copies the k x k neighbourhood of
-    each pixel, I k^2 numbers, and multiplies; transposed it multiplies first and adds O k^2 products to their pixels.
-    So it is the faster one where O < I.
+    (N, I, H, W) -> (N, O, scale H, scale W)
+
+    As one transposed convolution of stride `scale`. Input pixel i stands at the upsampled pixels scale i + a,
+    0 <= a < scale; a kernel K gives each of them to the outputs up to k // 2 away. So what i gives to output
+    scale i - k // 2 + u is sum over a of K[k - 1 - (u - a)], in both directions: the kernel turned by 180 degrees
+    and convolved with a scale x scale square of ones.
+
+    A convolution copies the k x k neighbourhood of each pixel, I k^2 numbers, and multiplies; transposed it
+    multiplies first and adds O k^2 products to their pixels. So it is the faster one where O < I, whatever the scale;
+    and upsampled it has (k + scale - 1)^2 / scale^2 products for each pixel in the place of k^2.
     """
-    turned = weight.flip([2, 3]).transpose([1, 0, 2, 3])
-    return F.conv2d_transpose(x, turned, padding=weight.shape[-1] // 2)
+    outputs, inputs, size, _ = weight.shape
+    spread = paddle.to_tensor(spreading(size, scale))
+    kernel = weight.transpose([1, 0, 2, 3]).reshape([inputs * outputs, size**2]).matmul(spread)
+    large = size + scale - 1
+    return F.conv2d_transpose(x, kernel.reshape([inputs, outputs, large, large]), stride=scale, padding=size // 2)
+
+
+@functools.cache
+def spreading(size: int, scale: int) -> np.ndarray:
+    """(size^2, (size + scale - 1)^2) of 0 and 1: what a kernel, flat, is multiplied with; see conv_upsampled."""
+    along = np.zeros((size, size + scale - 1), np.float32)
+    for tap in range(size):
+        along[size - 1 - tap, tap : tap + scale] = 1
+    return np.kron(along, along)
 
 
 class Conv2D(nn.Conv2D):
@@ -59,11 +81,11 @@ class Conv2D(nn.Conv2D):
     def without_bias(self, x: Tensor) -> Tensor:
         """What the bias has yet to be added to."""
         if self._narrows():
-            return conv_narrowing(x, self.weight)
+            return conv_upsampled(x, self.weight)
         return F.conv2d(x, self.weight, None, self._stride, self._padding, self._dilation, self._groups)
 
     def _narrows(self) -> bool:
-        """Whether `conv_narrowing` can do it, and does it faster."""
+        """Whether `conv_upsampled` can do it, and does it faster."""
         outputs, inputs, height, width = self.weight.shape
         return (
             outputs < inputs

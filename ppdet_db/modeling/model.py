@@ -19,6 +19,9 @@ class DetModel(nn.Layer):
     The neck gets the backbone's `out_channels` as its `in_channels`, the head the neck's. Building runs one tiny
     picture through and raises ConfigError, naming the class, when a part does not keep its side of the contract.
 
+    A head with `takes_levels` may get, in training on a CPU, `levels` from the neck in the place of `fused`: that
+    before it was brought to one size and concatenated, which the head's first convolution does not need.
+
     Args:
         backbone: picture -> list of four features at strides 4, 8, 16, 32; `out_channels`: the list of their channels.
         neck: that list -> a dict with `fused` (N, C, H/4, W/4); `out_channels`: C.
@@ -32,6 +35,7 @@ class DetModel(nn.Layer):
         self.neck = neck.build(in_channels=list(self.backbone.out_channels))
         require_channels(neck, self.neck, 1)
         self.head = head.build(in_channels=self.neck.out_channels)
+        self.neck.gives_levels = getattr(self.head, "takes_levels", False)
         self._check_outputs(backbone, neck, head)
 
     def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:

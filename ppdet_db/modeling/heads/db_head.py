@@ -11,6 +11,7 @@ from paddle import ParamAttr, nn
 from paddle.nn.initializer import Constant, KaimingUniform, Uniform
 
 from ppdet_db.modeling.cpu import Conv2D, Conv2DTranspose
+from ppdet_db.modeling.necks.pyramid import conv_at_finest_size
 from ppdet_db.registry import HEADS
 
 AUX_SCALES = {"p4": 4, "p3": 2, "p2": 1}
@@ -60,8 +61,12 @@ def upscale(in_channels: int, out_channels: int) -> Conv2DTranspose:
     )
 
 
+Features = paddle.Tensor | list[paddle.Tensor]
+"""At stride 4 (N, C, H/4, W/4), or the levels that they are made of, see `conv_at_finest_size`."""
+
+
 class MapBranch(nn.Layer):
-    """Features at stride 4 -> one map before its sigmoid, at full size: (N, C, H/4, W/4) -> (N, 1, H, W).
+    """Features -> one map before its sigmoid, at full size (N, 1, H, W).
 
     Args:
         in_channels: C.
@@ -80,22 +85,27 @@ class MapBranch(nn.Layer):
         self.conv_bn2 = batch_norm(width)
         self.conv3 = upscale(width, 1)
 
-    def features(self, x: paddle.Tensor) -> paddle.Tensor:
-        """What the map is made of: (N, C, H/4, W/4) -> (N, C/4, H/2, W/2)."""
-        x = self._without_nan(F.relu(self.conv_bn1(self.conv1(x))))
+    def features(self, x: Features) -> paddle.Tensor:
+        """What the map is made of: (N, C/4, H/2, W/2)."""
+        x = conv_at_finest_size(x, self.conv1.weight) if isinstance(x, list) else self.conv1(x)
+        x = self._without_nan(F.relu(self.conv_bn1(x)))
         return self._without_nan(F.relu(self.conv_bn2(self.conv2(x))))
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: Features) -> paddle.Tensor:
         return self.conv3(self.features(x))
 
     def _without_nan(self, x: paddle.Tensor) -> paddle.Tensor:
         return paddle.where(x.isnan(), paddle.zeros_like(x), x) if self.fix_nan and self.training else x
 
 
+def fused_or_levels(features: dict[str, Features]) -> Features:
+    return features["levels"] if "levels" in features else features["fused"]
+
+
 @HEADS.register
 class DBHead(nn.Layer):
     """`fused` (N, in_channels, H/4, W/4) -> `maps`: shrink, threshold and approximate binary map (N, 3, H, W) in
-    training, the shrink map alone (N, 1, H, W) in evaluation.
+    training, the shrink map alone (N, 1, H, W) in evaluation. A neck may give `levels` in the place of `fused`.
 
     With `aux_in_channels`, training has the same three maps from the neck's `p2`, `p3` and `p4` too, each enlarged to
     stride 4 first: `aux_maps_p2`, `aux_maps_p3`, `aux_maps_p4`. Evaluation does not compute them.
@@ -111,6 +121,8 @@ class DBHead(nn.Layer):
         aux_in_channels: channels of `p2`, `p3` and `p4`; 0 for no auxiliary maps. RepLKFPN, RepLKPAN and LKPAN have
             these levels, `out_channels` wide.
     """
+
+    takes_levels = True
 
     def __init__(
         self,
@@ -139,8 +151,8 @@ class DBHead(nn.Layer):
                 for kind in ("binarize", "thresh"):
                     self.add_sublayer(f"aux_{kind}_{level}", MapBranch(aux_in_channels, kernel_list, fix_nan))
 
-    def forward(self, features: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
-        fused = features["fused"]
+    def forward(self, features: dict[str, Features]) -> dict[str, paddle.Tensor]:
+        fused = fused_or_levels(features)
         if not self.training:
             return {"maps": probability(self.binarize(fused))}
         outputs = {"maps": self._three_maps(fused, self.binarize, self.thresh)}
@@ -153,6 +165,6 @@ class DBHead(nn.Layer):
                 outputs[f"aux_maps_{level}"] = self._three_maps(x, *branches)
         return outputs
 
-    def _three_maps(self, x: paddle.Tensor, binarize: MapBranch, thresh: MapBranch) -> paddle.Tensor:
+    def _three_maps(self, x: Features, binarize: MapBranch, thresh: MapBranch) -> paddle.Tensor:
         shrink, threshold = probability(binarize(x)), probability(thresh(x))
         return stack_maps(shrink, threshold, approximate_binary_map(shrink, threshold, self.k))

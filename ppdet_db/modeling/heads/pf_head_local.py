@@ -6,7 +6,14 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppdet_db.modeling.heads.db_head import DBHead, approximate_binary_map, probability, stack_maps
+from ppdet_db.modeling.heads.db_head import (
+    DBHead,
+    Features,
+    approximate_binary_map,
+    fused_or_levels,
+    probability,
+    stack_maps,
+)
 from ppdet_db.modeling.layers import ConvBNLayer, upsample_nearest
 from ppdet_db.registry import HEADS
 
@@ -60,8 +67,8 @@ class PFHeadLocal(DBHead):
             raise ValueError(f"in_channels must be at least 8 (the refinement is an eighth as wide), got {in_channels}")
         self.cbn_layer = LocalModule(in_channels // 4, in_channels // (4 if mode == "large" else 8))
 
-    def forward(self, features: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
-        fused = features["fused"]
+    def forward(self, features: dict[str, Features]) -> dict[str, paddle.Tensor]:
+        fused = fused_or_levels(features)
         half_size = self.binarize.features(fused)
         shrink = probability(self.binarize.conv3(half_size))
         refined = probability(self.cbn_layer(half_size, shrink))

@@ -3,7 +3,7 @@
 import paddle
 from paddle import nn
 
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, quarter
+from ppdet_db.modeling.necks.pyramid import Pyramid, add_top_down, at_finest_size, conv, quarter
 from ppdet_db.registry import NECKS
 
 
@@ -34,7 +34,7 @@ class ASFBlock(nn.Layer):
 
 
 @NECKS.register
-class DBFPN(nn.Layer):
+class DBFPN(Pyramid):
     """Feature pyramid: levels to one width, added top down, a quarter of the width each, concatenated at stride 4.
 
     Four features at strides 4, 8, 16, 32 -> `fused` (N, out_channels, H/4, W/4), the coarsest level first.
@@ -64,8 +64,8 @@ class DBFPN(nn.Layer):
     def forward(self, features: list[paddle.Tensor]) -> dict[str, paddle.Tensor]:
         c2, c3, c4, c5 = features
         in2, in3, in4, in5 = add_top_down([self.in2_conv(c2), self.in3_conv(c3), self.in4_conv(c4), self.in5_conv(c5)])
-        levels = at_finest_size([self.p2_conv(in2), self.p3_conv(in3), self.p4_conv(in4), self.p5_conv(in5)])
-        fused = paddle.concat(levels, axis=1)
-        if self.asf is not None:
-            fused = self.asf(fused, levels)
-        return {"fused": fused}
+        levels = [self.p2_conv(in2), self.p3_conv(in3), self.p4_conv(in4), self.p5_conv(in5)]
+        if self.asf is None:
+            return self.joined(levels)
+        levels = at_finest_size(levels)
+        return {"fused": self.asf(paddle.concat(levels, axis=1), levels)}

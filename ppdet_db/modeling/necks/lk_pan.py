@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, quarter
+from ppdet_db.modeling.necks.pyramid import Pyramid, add_top_down, conv, each, quarter
 from ppdet_db.registry import NECKS
 
 
@@ -36,7 +36,7 @@ class DSConv(nn.Layer):
         return y + self.conv_end(x) if hasattr(self, "conv_end") else y
 
 
-class PathAggregation(nn.Layer):
+class PathAggregation(Pyramid):
     """Levels added top down, narrowed to a quarter, added bottom up, concatenated.
 
     Four features at strides 4, 8, 16, 32 -> `fused` (N, out_channels, H/4, W/4), the coarsest level first; and, for
@@ -73,7 +73,7 @@ class PathAggregation(nn.Layer):
         if self.intracl:
             levels = apply_intracl(self, levels)
         p2, p3, p4, _ = sums
-        return {"fused": paddle.concat(at_finest_size(levels), axis=1), "p2": p2, "p3": p3, "p4": p4}
+        return {**self.joined(levels), "p2": p2, "p3": p3, "p4": p4}
 
 
 @NECKS.register

@@ -1,18 +1,17 @@
 """The feature pyramid of PP-OCRv6's tiny and small detectors: RSEFPN with larger, depthwise kernels."""
 
-import paddle
 from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import SEModule
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, squeezed_quarter
+from ppdet_db.modeling.necks.pyramid import Pyramid, add_top_down, conv, each, squeezed_quarter
 from ppdet_db.modeling.necks.rse_fpn import RSELayer
 from ppdet_db.modeling.reparam import DilatedReparamBlock
 from ppdet_db.registry import NECKS
 
 
 @NECKS.register
-class RepLKFPN(nn.Layer):
+class RepLKFPN(Pyramid):
     """Feature pyramid: levels to one width, added top down, a quarter of the width each, concatenated at stride 4.
 
     Four features at strides 4, 8, 16, 32 -> `fused` (N, out_channels, H/4, W/4), the coarsest level first; and, for
@@ -60,4 +59,4 @@ class RepLKFPN(nn.Layer):
         if self.intracl:
             levels = apply_intracl(self, levels)
         p2, p3, p4, _ = sums
-        return {"fused": paddle.concat(at_finest_size(levels), axis=1), "p2": p2, "p3": p3, "p4": p4}
+        return {**self.joined(levels), "p2": p2, "p3": p3, "p4": p4}

@@ -1,11 +1,10 @@
 """The feature pyramid of PP-OCRv3's, v4's and v5's mobile detectors, with squeeze and excitation at every step."""
 
-import paddle
 from paddle import Tensor, nn
 
 from ppdet_db.modeling.layers import SEModule
 from ppdet_db.modeling.necks.intracl import add_intracl, apply_intracl
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, each, squeezed_quarter
+from ppdet_db.modeling.necks.pyramid import Pyramid, add_top_down, conv, each, squeezed_quarter
 from ppdet_db.registry import NECKS
 
 
@@ -28,7 +27,7 @@ class RSELayer(nn.Layer):
 
 
 @NECKS.register
-class RSEFPN(nn.Layer):
+class RSEFPN(Pyramid):
     """Feature pyramid: levels to one width, added top down, a quarter of the width each, concatenated at stride 4.
 
     Four features at strides 4, 8, 16, 32 -> `fused` (N, out_channels, H/4, W/4), the coarsest level first.
@@ -57,4 +56,4 @@ class RSEFPN(nn.Layer):
         levels = each(self.inp_conv, add_top_down(each(self.ins_conv, features)))
         if self.intracl:
             levels = apply_intracl(self, levels)
-        return {"fused": paddle.concat(at_finest_size(levels), axis=1)}
+        return self.joined(levels)

@@ -6,7 +6,7 @@ import pytest
 from paddle import nn
 
 from ppdet_db.modeling import cpu
-from ppdet_db.modeling.layers import LearnableAffine
+from ppdet_db.modeling.layers import LearnableAffine, upsample_nearest
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -53,6 +53,21 @@ def test_channel_affine_gives_gradients_to_whoever_is_trained(frozen):
         assert parameters["shift"].grad.tolist() == [2 * 5 * 4] * 3
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3, 8])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_convolution_of_a_map_that_is_upsampled(scale, size):
+    x, weight = tensor(2, 4, 5, 6), tensor(3, 4, size, size)
+    plain = F.conv2d(upsample_nearest(x, scale), weight, padding=size // 2)
+    assert_same(cpu.conv_upsampled(x, weight, scale), plain, [x, weight])
+
+
+def test_what_a_pixel_gives_to_its_neighbours():
+    """A row kernel (1, 2, 4) over a pixel that is two wide after upsampling: 4 to its left, then 6, 3, and 1."""
+    kernel = paddle.to_tensor([[[[0.0, 0, 0], [1, 2, 4], [0, 0, 0]]]])
+    row = paddle.to_tensor([[[[0.0, 1, 0]]]])
+    assert cpu.conv_upsampled(row, kernel, 2)[0, 0, 0].tolist() == [0, 4, 6, 3, 1, 0]
+
+
 CONVOLUTIONS = {
     "narrowing": (8, 3, 3, {"padding": 1}, True),
     "narrowing, 9x9": (8, 2, 9, {"padding": 4}, True),
@@ -72,8 +87,8 @@ CONVOLUTIONS = {
 def test_convolution(case, monkeypatch):
     inputs, outputs, size, options, narrows = CONVOLUTIONS[case]
     transposed = []
-    conv_narrowing = cpu.conv_narrowing
-    monkeypatch.setattr(cpu, "conv_narrowing", lambda *args: transposed.append(1) or conv_narrowing(*args))
+    conv_upsampled = cpu.conv_upsampled
+    monkeypatch.setattr(cpu, "conv_upsampled", lambda *args: transposed.append(1) or conv_upsampled(*args))
     layer = cpu.Conv2D(inputs, outputs, size, **options)
     x = tensor(2, inputs, 12, 10)
     parameters = layer.parameters()

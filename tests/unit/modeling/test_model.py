@@ -8,8 +8,12 @@ from paddle import nn
 from ppdet_db.errors import ConfigError, DetError
 from ppdet_db.modeling.backbones.mobilenet_v3 import MobileNetV3
 from ppdet_db.modeling.heads.db_head import DBHead
+from ppdet_db.modeling.heads.pf_head_local import PFHeadLocal
 from ppdet_db.modeling.model import DetModel
 from ppdet_db.modeling.necks.db_fpn import DBFPN
+from ppdet_db.modeling.necks.lk_pan import LKPAN
+from ppdet_db.modeling.necks.rep_lk_fpn import RepLKFPN
+from ppdet_db.modeling.necks.rse_fpn import RSEFPN
 from ppdet_db.registry import Spec
 
 BACKBONE = Spec(MobileNetV3, {"model_name": "small", "scale": 0.35, "disable_se": True})
@@ -157,6 +161,36 @@ def test_part_that_breaks_the_contract_is_named(specs, message):
     with pytest.raises(ConfigError) as caught:
         DetModel(**{**good, **specs})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("neck", "head", "given"),
+    [
+        (NECK, HEAD, "levels"),
+        (Spec(RSEFPN, {"out_channels": 16}), HEAD, "levels"),
+        (Spec(RepLKFPN, {"out_channels": 16}), Spec(DBHead, {"aux_in_channels": 16}), "levels"),
+        (Spec(LKPAN, {"out_channels": 16}), Spec(PFHeadLocal), "levels"),
+        (Spec(DBFPN, {"out_channels": 16, "use_asf": True}), HEAD, "fused"),
+        (Spec(Neck, {"out_channels": 8}), HEAD, "fused"),
+        (NECK, Spec(Head), "fused"),
+    ],
+    ids=["DBFPN", "RSEFPN", "RepLKFPN", "LKPAN", "adaptive scale fusion", "a user's neck", "a user's head"],
+)
+def test_levels_before_their_concatenation_make_the_same_maps(neck, head, given):
+    paddle.seed(0)
+    model = DetModel(BACKBONE, neck, head)
+    features = model.backbone(paddle.rand([2, 3, 64, 96]))
+    outputs = model.neck(features)
+    assert ("levels" in outputs) == (given == "levels")
+    assert ("fused" in outputs) == (given == "fused")
+    if given == "levels":
+        maps = model.head(outputs)
+        model.neck.gives_levels = False
+        for name, plain in model.head(model.neck(features)).items():
+            np.testing.assert_allclose(maps[name].numpy(), plain.numpy(), atol=1e-4, err_msg=name)
+        model.neck.gives_levels = True
+    model.eval()
+    assert "levels" not in model.neck(features)
 
 
 def test_head_gets_the_levels_for_its_auxiliary_maps():

@@ -1,8 +1,9 @@
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 import pytest
 
-from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, quarter
+from ppdet_db.modeling.necks.pyramid import add_top_down, at_finest_size, conv, conv_at_finest_size, quarter
 
 
 def test_each_level_gains_all_coarser_ones_pixel_under_pixel():
@@ -20,6 +21,26 @@ def test_levels_come_coarsest_first_at_the_size_of_the_finest():
     enlarged = at_finest_size(levels)
     assert [level.shape for level in enlarged] == [[1, 2, 8, 16]] * 4
     assert [level.mean().item() for level in enlarged] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_convolution_of_the_levels_is_that_of_their_concatenation(size):
+    paddle.seed(0)
+    levels = [paddle.randn([2, 3, 16 // 2**i, 24 // 2**i]) for i in range(4)]
+    weight = paddle.randn([5, 12, size, size])
+    for x in (*levels, weight):
+        x.stop_gradient = False
+    ways = {
+        "at once": conv_at_finest_size(levels, weight),
+        "one after the other": F.conv2d(paddle.concat(at_finest_size(levels), axis=1), weight, padding=size // 2),
+    }
+    pixels = paddle.randn([2, 5, 16, 24])  # so that each output pixel has a weight of its own in the gradients
+    found = []
+    for output in ways.values():
+        found.append([output, *paddle.grad(output, [*levels, weight], pixels)])
+    for ours, plain in zip(*found, strict=True):
+        assert ours.shape == plain.shape
+        np.testing.assert_allclose(ours.numpy(), plain.numpy(), atol=1e-5 * plain.abs().max().item())
 
 
 def test_convolutions_start_uniform_within_the_fan_in_and_keep_the_size():

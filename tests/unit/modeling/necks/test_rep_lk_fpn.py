@@ -4,6 +4,7 @@ import pytest
 from paddle import nn
 
 from ppdet_db.modeling import reparam
+from ppdet_db.modeling.cpu import Conv2D
 from ppdet_db.modeling.necks.rep_lk_fpn import RepLKFPN
 
 
@@ -62,7 +63,7 @@ def test_intracl_blocks_are_the_last_on_each_level():
 def test_fusing_leaves_one_large_convolution_a_level():
     neck = RepLKFPN([8, 8, 8, 8], out_channels=16, dilated_kernel_size=9)
     reparam.fuse(neck)
-    assert [(type(layer), layer.weight.shape) for layer in neck.inp_conv_dw] == [(nn.Conv2D, [16, 1, 9, 9])] * 4
+    assert [(type(layer), layer.weight.shape) for layer in neck.inp_conv_dw] == [(Conv2D, [16, 1, 9, 9])] * 4
 
 
 def test_pointwise_convolutions_start_uniform_and_depthwise_ones_normal():

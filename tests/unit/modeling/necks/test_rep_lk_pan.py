@@ -4,6 +4,7 @@ import pytest
 from paddle import nn
 
 from ppdet_db.modeling import reparam
+from ppdet_db.modeling.cpu import Conv2D
 from ppdet_db.modeling.necks.rep_lk_pan import DilatedReparamConv, RepLKPAN
 
 
@@ -48,8 +49,8 @@ def test_fusing_leaves_a_large_and_a_pointwise_convolution():
     layer = DilatedReparamConv(8, 2)
     reparam.fuse(layer)
     assert [(type(part), part.weight.shape) for part in layer.children()] == [
-        (nn.Conv2D, [8, 1, 9, 9]),
-        (nn.Conv2D, [2, 8, 1, 1]),
+        (Conv2D, [8, 1, 9, 9]),
+        (Conv2D, [2, 8, 1, 1]),
         (nn.BatchNorm2D, [2]),
     ]
 
