@@ -46,7 +46,7 @@ KEYS = {
     "bad_count": Key("int64", "(1,)", "how many they are"),
     # the network
     "fused": Key("float32", "(N, C, H/4, W/4)", "what the neck hands to the head"),
-    "levels": Key("list[float32]", "(N, C/4, H/s, W/s)", "in its place, in training, for heads that take them; s: 4 to 32"),
+    "levels": Key("list[float32]", "(N, C/4, H/s, W/s)", "the same before it is one map, for heads that take levels"),
     "maps": Key("float32", "(N, 3 or 1, H, W)", "after sigmoid: SHRINK, THRESHOLD, BINARY; SHRINK alone in evaluation"),
     "p2": Key("float32", "(N, C, H/4, W/4)", "the neck's finest level, for auxiliary maps; not every neck has them"),
     "p3": Key("float32", "(N, C, H/8, W/8)", "the next coarser one"),

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from ppdet_db.cli.processor import use_avx2_on_amd
 from ppdet_db.errors import DetError
 
 LIBRARY_WARNINGS = (
@@ -79,6 +80,7 @@ def report_errors(main: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
+        use_avx2_on_amd()
         with warnings.catch_warnings():
             for message in LIBRARY_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)

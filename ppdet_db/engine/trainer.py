@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -266,6 +267,9 @@ class Trainer:
     def _log_notes(self, old_config: Path, resume: bool) -> None:
         for note in self.plan.notes:
             logger.info("note: %s", note)
+        kind = os.environ.get("MKL_DEBUG_CPU_TYPE")
+        if kind and paddle.get_device() == "cpu":
+            logger.info("note: MKL_DEBUG_CPU_TYPE is %s: matrix products are summed another way than without it", kind)
         for line in self.frozen:
             logger.info(line)
         given = self.options.checkpoints

@@ -515,6 +515,16 @@ def test_a_metric_that_gives_nothing_but_nan_has_no_best(plan, scores, lines):
     assert lines[-1] == "finished: 2 epochs, 8 steps; no best hmean yet"
 
 
+@pytest.mark.parametrize("kind", ["5", "", None])
+def test_says_which_way_matrix_products_go(kind, plan, scores, lines, monkeypatch):
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", kind or "")
+    if kind is None:
+        monkeypatch.delenv("MKL_DEBUG_CPU_TYPE")
+    Trainer(plan())
+    told = [line for line in lines if "MKL_DEBUG_CPU_TYPE is 5" in line]
+    assert len(told) == (kind == "5")
+
+
 class TestResume:
     def test_of_an_empty_folder_starts_and_says_so(self, plan, scores, lines):
         Trainer(plan(), resume=True).fit()
