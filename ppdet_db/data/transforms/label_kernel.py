@@ -37,13 +37,14 @@ LEAST_SINE = 1e-300
 
 
 def compiled(*signature: str) -> Callable[[Callable], Any]:
-    """Decorator. With a signature the code is there when the module is, otherwise when a compiled caller asks."""
+    """Decorator. With a signature the function is compiled, or read from the cache, when the module is imported;
+    without one it becomes a part of those that call it."""
 
     def decorate(function: Callable) -> Any:
         if numba is None:
             return function
         try:
-            return numba.njit(*signature, cache=True, error_model="numpy")(function)
+            return numba.njit(*signature, cache=bool(signature), error_model="numpy")(function)
         except RuntimeError:  # no folder for the cache
             return numba.njit(*signature, error_model="numpy")(function)
 
