@@ -173,6 +173,9 @@ def build_loader(dataset: DetDataset, section: Any, *, train: bool, seed: int = 
             f"{share} are fewer than one batch of {options.batch_size_per_card} and drop_last is true: "
             "lower batch_size_per_card or set drop_last to false"
         )
+    for transform in dataset.transforms:
+        if hasattr(transform, "prepare"):
+            transform.prepare()  # now, and not in every worker of every epoch
     return make_loader(dataset, sampler, num_workers=options.num_workers, use_shared_memory=options.use_shared_memory)
 
 

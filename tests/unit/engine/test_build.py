@@ -111,6 +111,18 @@ def test_loader_counts_batches(section: dict, batches: int) -> None:
     assert len(loader.batch_sampler) == batches
 
 
+def test_loader_prepares_transforms_before_its_workers_start() -> None:
+    class Heavy:
+        prepared = 0
+
+        def prepare(self) -> None:
+            self.prepared += 1
+
+    heavy = Heavy()
+    build_loader(Numbers(4, [abs, heavy]), {"batch_size_per_card": 2, "num_workers": 2}, train=True)
+    assert heavy.prepared == 1
+
+
 def test_training_is_shared_between_processes_and_evaluation_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paddle.distributed, "get_rank", lambda: 1)
     monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: 2)
