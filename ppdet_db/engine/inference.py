@@ -6,6 +6,7 @@ A predictor goes wherever a network does: `evaluate(open_model("exported"), load
 import importlib
 import json
 import os
+import re
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,9 @@ EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """The pip extra that installs an engine's package, which has the engine's name."""
 BLANK = (1, 3, 64, 64)
 """The picture that a model is tried with; a side that the model fixes counts instead."""
+
+SOURCE_PLACE = re.compile(r" *\(at /\S+:\d+\)")
+"""Where in Paddle's own source an error comes from."""
 
 Session = tuple[Callable[[np.ndarray], np.ndarray], list[int | None]]
 """How an opened file is run, and the shape of its input, None where it is free."""
@@ -176,14 +180,22 @@ def _threads() -> int:
 
 
 def refuse_damaged(file: Path) -> None:
-    """Raises ValueError where a graph is no JSON or protobuf at all: Paddle 3.3.1 dies of such a .pdmodel (SIGSEGV)."""
+    """Raises ValueError where a graph is no JSON or protobuf at all, or a .pdmodel without operators.
+
+    Paddle 3.3.1 dies of such a .pdmodel (SIGSEGV).
+    """
     data = file.read_bytes()
     if file.suffix == ".json":
         json.loads(data)
-    elif not data:
+        return
+    if not data:
         raise ValueError("it is empty")
-    else:
-        deque(fields(data), maxlen=0)
+    deque(fields(data), maxlen=0)
+    if file.suffix == ".pdmodel":
+        from paddle.base.proto import framework_pb2
+
+        if not any(block.ops for block in framework_pb2.ProgramDesc.FromString(data).blocks):
+            raise ValueError("it holds no operator")
 
 
 def refuse_cut_weights(file: Path) -> None:
@@ -198,13 +210,22 @@ def deployed_config(file: Path) -> tuple[str, str] | None:
     """The text that says what belongs around a graph, and where it stands; None where there is none.
 
     It is in the metadata of an ONNX model under `inference.yml`, or in the file of that name beside a graph.
+
+    Raises:
+        DetError: either cannot be read.
     """
-    if file.suffix == ".onnx":
-        for number, pair in fields(file.read_bytes()):
-            if number == METADATA_PROPS and (entry := dict(fields(pair))).get(1) == CONFIG.encode():
-                return bytes(entry[2]).decode(), f"{file}: {CONFIG}"
-    beside = file.with_name(CONFIG)
-    return (beside.read_text("utf-8"), str(beside)) if beside.is_file() else None
+    reading = file
+    try:
+        if file.suffix == ".onnx":
+            for number, pair in fields(file.read_bytes()):
+                if number == METADATA_PROPS and (entry := dict(fields(pair))).get(1) == CONFIG.encode():
+                    return str(entry[2], "utf-8"), f"{file}: {CONFIG}"
+        reading = file.with_name(CONFIG)
+        return (reading.read_text("utf-8"), str(reading)) if reading.is_file() else None
+    except OSError as error:
+        raise DetError(f"{reading}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # bytes that are no network can fail in any way
+        raise DetError(f"{reading}: cannot be read, the file is damaged: {error}") from error
 
 
 def _open_onnxruntime(file: Path) -> Session:
@@ -252,6 +273,6 @@ def _package(name: str) -> Any:
 def reason(error: Exception) -> str:
     """The sentence of an engine's error that says what is wrong, without the traceback of its C++."""
     text = str(error).rpartition("Error Message Summary:")[2]
-    lines = [line.strip() for line in text.splitlines() if line.strip(" -")]
-    line = lines[0] if lines else type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip(" -") and line.strip() != "In user code:"]
+    line = SOURCE_PLACE.sub("", lines[0]) if lines else type(error).__name__
     return (line if len(line) <= 300 else line[:300] + "...").rstrip(".")

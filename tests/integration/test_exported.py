@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import pickle
 import shutil
 import sys
 from collections.abc import Callable
@@ -163,6 +165,62 @@ def test_what_infer_refuses(arguments: list[str], message: str, exported: Path, 
         pytest.importorskip("openvino")
     assert infer(*arguments) == 1
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+class Harmful:
+    def __reduce__(self) -> tuple:
+        return os.system, ("touch harmed",)
+
+
+BAD = {
+    "truncated": lambda data: data[: len(data) // 2],
+    "random": lambda data: np.random.default_rng(0).bytes(len(data)),
+    "a pickle": lambda data: pickle.dumps(Harmful()),
+}
+
+
+@pytest.mark.parametrize("damage", BAD)
+@pytest.mark.parametrize("name", ["model.onnx", "inference.json", "inference.pdiparams"])
+def test_a_bad_file_gives_infer_and_eval_one_error_and_they_do_nothing(
+    name: str, damage: str, exported: Path, tiny: Path, capsys: pytest.CaptureFixture
+) -> None:
+    if name == "model.onnx":
+        pytest.importorskip("onnxruntime")
+    bad = exported / name
+    bad.write_bytes(BAD[damage](bad.read_bytes()))
+    given = str(bad) if name == "model.onnx" else "exported"
+    before = sorted(Path().rglob("*"))
+    for command in (["infer", "-c", str(tiny)], ["eval", "-c", str(tiny), "--json", "found/eval.json"]):
+        capsys.readouterr()
+        assert ppdet_db([*command, "-m", given, "-o", "Global.infer_img=data"]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {exported}/")
+        assert error.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before, "nothing run, nothing written"
+
+
+@pytest.mark.parametrize("place", ["beside the graph", "in the metadata"])
+@pytest.mark.parametrize("harm", ["Global: {imports: [harm.py]}\n", "x: !!python/object/apply:os.mkdir [harmed]\n"])
+def test_what_an_exported_model_says_of_itself_runs_nothing(
+    place: str, harm: str, exported: Path, capsys: pytest.CaptureFixture
+) -> None:
+    text = (exported / "inference.yml").read_text().replace("Global:", harm + "Ours:", 1)
+    for folder in (Path(), exported):
+        (folder / "harm.py").write_text("import os; os.mkdir('harmed')\n")
+    model = exported / "inference.json"
+    if place == "beside the graph":
+        (exported / "inference.yml").write_text(text)
+    else:
+        onnx = pytest.importorskip("onnx")
+        model = exported / "model.onnx"
+        graph = onnx.load(str(model))
+        onnx.helper.set_model_props(graph, {"inference.yml": text})
+        onnx.save(graph, str(model))
+    code = infer("-m", str(model))
+    assert not Path("harmed").exists()
+    if "!!python" in harm:
+        assert code == 1
+        assert "the YAML tag 'tag:yaml.org,2002:python/object/apply:os.mkdir' is not allowed" in capsys.readouterr().err
 
 
 def test_an_engine_that_is_not_installed(

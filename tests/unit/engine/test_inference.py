@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -136,12 +138,21 @@ DAMAGE = {
     "cut by a byte": lambda data: data[:-1],
     "random": lambda data: np.random.default_rng(0).bytes(5000),
     "a text": lambda data: b"<html>404 not found</html>",
+    "a pickle": lambda data: pickle.dumps(Harmful()),
 }
+
+
+class Harmful:
+    def __reduce__(self) -> tuple:
+        return os.system, ("touch harmed",)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["inference.json", "inference.pdmodel", "inference.pdiparams", "model.onnx"])
-def test_a_damaged_file_is_named(name: str, damage: str, exported: Path, shared: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(
+    name: str, damage: str, exported: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     if name == "model.onnx":
         needs("onnxruntime")
         shutil.copy(shared / "weights/ppocrv4_mobile_det.onnx", tmp_path / name)
@@ -153,14 +164,24 @@ def test_a_damaged_file_is_named(name: str, damage: str, exported: Path, shared:
     file = tmp_path / name
     file.chmod(0o644)
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(DetError) as caught:
         open_model(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     message = str(caught.value)
     graph = next(tmp_path / n for n in ("inference.json", "inference.pdmodel", "model.onnx") if (tmp_path / n).exists())
     assert message.startswith(f"{graph}: ")
     assert "cannot use it: " in message
     assert "The file is damaged, or no text detector" in message
     assert "\n" not in message
+
+
+def test_an_onnx_file_under_the_name_of_a_program(tmp_path: Path, shared: Path) -> None:
+    """Paddle reads it as a program without operators, and dies of it."""
+    shutil.copyfile(shared / "weights/ppocrv4_mobile_det.onnx", tmp_path / "inference.pdmodel")
+    shutil.copyfile(shared / "weights/ppocrv4_mobile_det/inference.pdiparams", tmp_path / "inference.pdiparams")
+    with pytest.raises(DetError, match=r"inference\.pdmodel: paddle cannot use it: it holds no operator\. "):
+        open_model(tmp_path)
 
 
 def test_paddle_dies_of_what_is_refused(tmp_path: Path, shared: Path) -> None:
@@ -181,6 +202,38 @@ def test_weights_that_end_within_an_array(cut: int, exported: Path, tmp_path: Pa
     weights = tmp_path / "inference.pdiparams"
     weights.write_bytes(weights.read_bytes()[:-cut])
     with pytest.raises(DetError, match="the weights end within an array"):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{}", r"\(InvalidArgument\) Invalid model file"),
+        (b"null", r"\(InvalidArgument\) Invalid model file"),
+        (b'{"name": "x", "version": "1.0"}', r"\(InvalidArgument\) Invalid model file"),
+        (b"[" * 100_000, "maximum recursion depth exceeded"),
+    ],
+    ids=["empty object", "null", "JSON of something else", "deep"],
+)
+def test_json_that_is_no_network(content: bytes, reason: str, exported: Path, tmp_path: Path) -> None:
+    shutil.copy(exported / "inference.pdiparams", tmp_path)
+    (tmp_path / "inference.json").write_bytes(content)
+    with pytest.raises(DetError, match=rf"inference\.json: paddle cannot use it: {reason}[^(]*\. The file is damaged"):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({**SMALL, "Neck": {"name": "DBFPN", "out_channels": 32}}, "InvalidArgumentError: The 'shape' in ReshapeOp"),
+        ({**SMALL, "Neck": {"name": "RSEFPN", "out_channels": 24}}, r"\(\w+\) "),
+    ],
+    ids=["wider", "of other parts"],
+)
+def test_weights_of_another_network(other: dict, reason: str, exported: Path, tmp_path: Path) -> None:
+    export(build_model(other), tmp_path)
+    shutil.copy(exported / "inference.json", tmp_path)
+    with pytest.raises(DetError, match=rf"inference\.json: paddle cannot use it: {reason}.*The file is damaged"):
         open_model(tmp_path)
 
 
@@ -234,6 +287,42 @@ def test_the_config_beside_a_graph_and_within_it(tmp_path: Path) -> None:
     onnx.save(model, str(file))
     assert deployed_config(file) == ("PreProcess: ä", f"{file}: inference.yml")
     assert deployed_config(tmp_path / "inference.json") == ("PostProcess: {}", str(tmp_path / "inference.yml"))
+
+
+def entry(*content: bytes) -> bytes:
+    """A field of ONNX's metadata with this inside; each part is shorter than 128 bytes."""
+    return b"\x72" + bytes([sum(map(len, content))]) + b"".join(content)
+
+
+KEY = b"\x0a\x0dinference.yml"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<html>404 not found</html>",
+        entry(KEY, b"\x12\x04ab"),
+        entry(KEY, b"\x12\x02\xff\xfe"),
+        entry(KEY, b"\x10\xff\xff\xff\xff\x0f"),
+        entry(KEY),
+        b"\x70\x05",
+    ],
+    ids=["text", "cut", "not UTF-8", "four billion for a text", "no value", "a number for an entry"],
+)
+def test_metadata_that_are_none(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(data)
+    with pytest.raises(DetError) as caught:
+        deployed_config(file)
+    assert str(caught.value).startswith(f"{file}: cannot be read, the file is damaged: ")
+
+
+def test_a_config_beside_a_graph_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "inference.yml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DetError, match=r"inference\.yml: cannot be read, the file is damaged: 'utf-8' codec"):
+        deployed_config(tmp_path / "inference.json")
+    with pytest.raises(DetError, match=r"nowhere\.onnx: cannot be read: No such file or directory"):
+        deployed_config(tmp_path / "nowhere.onnx")
 
 
 def test_opening_leaves_the_files_alone(exported: Path) -> None:
