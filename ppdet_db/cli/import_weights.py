@@ -11,7 +11,7 @@ def make_parser() -> argparse.ArgumentParser:
         "import-weights",
         "Read the weights of a deployed detector, put them into the network of the config in its fused form, and write "
         "a checkpoint folder to evaluate and to fine-tune. Nothing in the file is run to read it. Before anything is "
-        "written, both networks must make the same probability maps of built-in pictures.",
+        "written, both networks must make the same probability maps of a built-in picture.",
         (
             "-c configs/det/PP-OCRv4/PP-OCRv4_mobile_det.yml --from package:rapidocr-onnxruntime --out weights/v4",
             "-c configs/det/PP-OCRv6/PP-OCRv6_small_det.yml --from package:rapidocr --out weights/v6",

@@ -54,6 +54,11 @@ class Layer:
         sides = tuple(self.attributes.get(name, (1, 1)) for name in ("strides", "dilations"))
         return (self.kind, self.kernel.shape, *sides, self.attributes.get("groups", 1))
 
+    @property
+    def names(self) -> list[str]:
+        """Of all its arrays."""
+        return [*([self.name] if self.name else []), *(name for step in self.steps for name in step.names)]
+
     def __str__(self) -> str:
         if self.kernel is None:
             return "scale and shift"

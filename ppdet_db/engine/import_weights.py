@@ -9,7 +9,6 @@ import hashlib
 import importlib.metadata
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +18,22 @@ import numpy as np
 import paddle
 
 from ppdet_db.data.transforms.image import IMAGENET_MEAN, IMAGENET_STD
-from ppdet_db.engine import checkpoint
+from ppdet_db.engine import checkpoint, pdparams
 from ppdet_db.engine.evaluate import predict_with
 from ppdet_db.engine.export import NAME, export
 from ppdet_db.engine.graph import DECONV, NORM, read_graph
-from ppdet_db.engine.graph_layers import SCALE, SHIFT, Layer, Step, describe, layers_of
+from ppdet_db.engine.graph_layers import SCALE, SHIFT, Layer, Step, layers_of
+from ppdet_db.engine.graph_match import match
 from ppdet_db.engine.inference import model_file, open_model
+from ppdet_db.engine.verify import built_in_picture
 from ppdet_db.errors import CheckpointError, DetError
 from ppdet_db.modeling.model import DetModel
 
 PACKAGE = "package:"
 LARGEST_DIFFERENCE = 1e-3
 """Between the probability maps of the two networks."""
+SIZES = ((640, 448), (352, 416))
+"""Width and height of the pictures that these are made of."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,11 @@ def import_weights(model: DetModel, source: Path, folder: str | os.PathLike) -> 
     """Writes a checkpoint folder with the weights of a deployed network, for the fused form of `model`.
 
     Raises:
-        DetError: the file cannot be read, is of another network, or computes other maps. Nothing is written then.
+        DetError: the file cannot be read, is of another network, or computes other maps, or the folder has something
+            else in it. Nothing is written then.
     """
+    if not is_free(Path(folder)):
+        raise CheckpointError(f"{folder}: is there and no checkpoint, so none is put in its place: choose a new folder")
     source = model_file(source)
     found = layers_of(read_graph(source))
     fused = model.fuse()
@@ -90,6 +96,16 @@ def import_weights(model: DetModel, source: Path, folder: str | os.PathLike) -> 
     )
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a checkpoint may be put there: it replaces a folder with all that is in it."""
+    try:
+        return (folder / checkpoint.MODEL).is_file() or not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:  # a file, or the folder of somebody else
+        return False
+
+
 def parts(names: Iterable[str]) -> list[str]:
     """The names' first level, of the head their first two: `backbone`, `head.thresh`."""
     return list(dict.fromkeys(".".join(name.split(".")[: 2 if name.startswith("head.") else 1]) for name in names))
@@ -101,8 +117,10 @@ def source_file(given: str) -> Path:
     The package is not imported, only its list of files is read.
 
     Raises:
-        CheckpointError: the package is not installed or has no detector.
+        CheckpointError: the package is not installed or has no detector, or the file is of a training.
     """
+    if given.endswith(pdparams.WEIGHTS):
+        raise CheckpointError(f"{given}: needs no import: give it to Global.pretrained_model or Global.checkpoints")
     if not given.startswith(PACKAGE):
         return Path(given)
     name = given.removeprefix(PACKAGE)
@@ -125,98 +143,13 @@ def own_layers(fused: DetModel) -> list[Layer]:
         export(fused, folder)
         graph = read_graph(Path(folder, f"{NAME}.json"))
     layers = layers_of(graph)
-    known = {name for layer in layers for name in names_of(layer)}
+    known = {name for layer in layers for name in layer.names}
     if strange := sorted(set(graph.weights) - known):
         raise CheckpointError(
             f"weights cannot be imported into this network: {', '.join(strange)} belong to no convolution, batch norm, "
             "scale or shift"
         )
     return layers
-
-
-def names_of(layer: Layer) -> list[str]:
-    return [*([layer.name] if layer.name else []), *(name for step in layer.steps for name in step.names)]
-
-
-# ---------------------------------------------------------------------------------------------------------- matching
-
-
-def match(theirs: Sequence[Layer], ours: Sequence[Layer], source: str) -> list[tuple[Layer, Layer]]:
-    """Pairs of layers that are alike and stand in the same place of their networks, in the order of `ours`.
-
-    Layers get colours: first by what they are, then again and again by their colour and those of the layers before and
-    behind them, until no more can be told apart. Those that then still share a colour are the same in every respect but
-    their order, which decides. (Weisfeiler and Leman's refinement.)
-
-    Raises:
-        CheckpointError: the networks are not the same; lists every layer that only one has.
-    """
-    left, right = Counter(map(str, theirs)), Counter(map(str, ours))
-    if left != right:
-        raise CheckpointError(f"{source}: belongs to another network. Nothing was written.{_differences(theirs, ours)}")
-    sides = (theirs, ours)
-    colours = [{layer: hash(layer.label) for layer in side} for side in sides]
-    while True:
-        colours = _refined(sides, colours)
-        groups = [_grouped(side, colour) for side, colour in zip(sides, colours, strict=True)]
-        if any(len(layers) != len(groups[0].get(colour, ())) for colour, layers in groups[1].items()):
-            raise CheckpointError(
-                f"{source}: belongs to another network. Nothing was written. It has the layers of the network, but "
-                "connected in another way."
-            )
-        tied = next((colour for colour, layers in groups[1].items() if len(layers) > 1), None)
-        if tied is None:
-            break
-        for group, colour in zip(groups, colours, strict=True):
-            colour[group[tied][0]] = hash(("first", tied))
-    place = {colour: layers[0] for colour, layers in groups[0].items()}
-    return [(place[colours[1][layer]], layer) for layer in ours]
-
-
-def _refined(sides: Sequence[Sequence[Layer]], colours: list[dict[Layer, int]]) -> list[dict[Layer, int]]:
-    children = [{layer: [c for c in side if layer in c.parents] for layer in side} for side in sides]
-    while True:
-        fresh = [
-            {
-                layer: hash(
-                    (
-                        colour[layer],
-                        tuple(sorted(colour[parent] for parent in layer.parents)),
-                        tuple(sorted(colour[child] for child in behind[layer])),
-                    )
-                )
-                for layer in side
-            }
-            for side, colour, behind in zip(sides, colours, children, strict=True)
-        ]
-        if [len(set(colour.values())) for colour in fresh] == [len(set(colour.values())) for colour in colours]:
-            return fresh
-        colours = fresh
-
-
-def _grouped(side: Iterable[Layer], colour: dict[Layer, int]) -> dict[int, list[Layer]]:
-    groups: dict[int, list[Layer]] = {}
-    for layer in side:
-        groups.setdefault(colour[layer], []).append(layer)
-    return groups
-
-
-def _differences(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
-    lines = []
-    known = Counter(map(str, ours))
-    surplus = []
-    for layer in theirs:
-        known[str(layer)] -= 1
-        if known[str(layer)] < 0:
-            surplus.append(layer)
-    if surplus:
-        lines.append(f"in the file, not in the network: {describe(surplus)}")
-    given = Counter(map(str, theirs))
-    for layer in ours:
-        given[str(layer)] -= 1
-        if given[str(layer)] < 0:
-            lines.append(f"in the network, not in the file: {names_of(layer)[0]}: {layer}")
-    return "".join(f"\n  {line}" for line in lines)
 
 
 # ------------------------------------------------------------------------------------------------------------ values
@@ -260,7 +193,7 @@ def transfer(theirs: Layer, ours: Layer) -> tuple[dict[str, np.ndarray], str]:
         values |= dict(zip(step.names, arrays, strict=True))
     if shift.any() or (scale != 1).any():
         raise CheckpointError(
-            f"{names_of(ours)[0]}: the file scales or shifts its output, and the network has no place for that"
+            f"{ours.names[0]}: the file scales or shifts its output, and the network has no place for that"
         )
     return {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}, norm
 
@@ -289,10 +222,10 @@ def composed(steps: Sequence[Step]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def largest_difference(fused: DetModel, source: Path) -> float:
-    """Between the probability maps of the two on the built-in pictures; NaN counts as infinite."""
+    """Between the probability maps of the two on the built-in picture; NaN counts as infinite."""
     theirs, ours = open_model(source), predict_with(fused)
     worst = 0.0
-    for images in builtin_pictures():
+    for images in normalised_pictures():
         expected = theirs(images)["maps"]
         found = ours(paddle.to_tensor(images))["maps"].numpy()
         difference = float(np.abs(expected - found).max())
@@ -300,19 +233,12 @@ def largest_difference(fused: DetModel, source: Path) -> float:
     return worst
 
 
-def builtin_pictures() -> list[np.ndarray]:
-    """Normalised pictures (1, 3, H, W) of two sizes with lines of text and noise."""
-    pictures = []
-    for height, width in ((320, 480), (416, 352)):
-        rng = np.random.default_rng(height)
-        picture = cv2.GaussianBlur(rng.integers(90, 255, (height, width, 3), np.uint8), (0, 0), 3)
-        for y in range(30, height, 45):
-            size, x = rng.uniform(0.6, 1.4), int(rng.integers(5, 60))
-            color = [int(c) for c in rng.integers(0, 90, 3)]
-            cv2.putText(picture, f"Text {y} in a line", (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 2, cv2.LINE_AA)
-        normalised = (picture / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
-        pictures.append(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None], np.float32))
-    return pictures
+def normalised_pictures() -> list[np.ndarray]:
+    """The built-in picture (1, 3, H, W) in two sizes."""
+    picture = cv2.imdecode(np.frombuffer(built_in_picture()[1], np.uint8), cv2.IMREAD_COLOR)
+    scaled = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for size in SIZES)
+    normalised = ((image / 255.0 - IMAGENET_MEAN) / IMAGENET_STD for image in scaled)
+    return [np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) for image in normalised]
 
 
 def _sha256(file: Path) -> str:

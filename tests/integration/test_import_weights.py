@@ -146,6 +146,39 @@ def other_network(shared: Path) -> Path:
     return shared / "weights/ppocrv6_small_det.onnx"
 
 
+def other_network_of_paddle(shared: Path) -> Path:
+    small = {"name": "MobileNetV3", "model_name": "small", "scale": 0.35}
+    model = build_model({"Backbone": small, "Neck": {"name": "DBFPN", "out_channels": 24}, "Head": {"name": "DBHead"}})
+    export(model, "exported")
+    return Path("exported")
+
+
+def weights_of_another_network(shared: Path) -> Path:
+    other_network_of_paddle(shared)
+    shutil.copyfile(shared / "weights/ppocrv4_mobile_det/inference.pdmodel", "exported/inference.pdmodel")
+    return Path("exported/inference.pdmodel")
+
+
+def weights_without_number(shared: Path) -> Path:
+    model = onnx.load(str(shared / "weights/ppocrv4_mobile_det.onnx"))
+    constants = (node.attribute[0].t for node in model.graph.node if node.op_type == "Constant")
+    kernel = next(tensor for tensor in constants if len(tensor.dims) == 4)
+    kernel.CopyFrom(onnx.numpy_helper.from_array(np.full(list(kernel.dims), np.nan, np.float32), kernel.name))
+    onnx.save(model, "bad.onnx")
+    return Path("bad.onnx")
+
+
+def occupied(shared: Path) -> Path:
+    Path("out").mkdir()
+    Path("out/mine.txt").touch()
+    return shared / "weights/ppocrv4_mobile_det"
+
+
+def taken_by_a_file(shared: Path) -> Path:
+    Path("out").touch()
+    return shared / "weights/ppocrv4_mobile_det"
+
+
 def random_bytes(suffix: str):
     def make(shared: Path) -> Path:
         Path(f"bad{suffix}").write_bytes(np.random.default_rng(0).bytes(100_000))
@@ -185,6 +218,17 @@ BAD = [
     ("truncated weights", truncated_weights, "damaged or of another network: it ends in the middle"),
     ("no weights", without_weights, "inference.pdiparams: not there"),
     ("another network", other_network, "Nothing was written.\n  in the file, not in the network: "),
+    ("another network of Paddle", other_network_of_paddle, "Nothing was written.\n  in the file, not in the network: "),
+    (
+        "weights of another network",
+        weights_of_another_network,
+        "exported/inference.pdiparams: cannot be read, it is damaged or of another network: ",
+    ),
+    ("weights that are no number", weights_without_number, "bad.onnx: its layers fit the network, but the maps differ"),
+    ("weights of a training", lambda shared: Path("a.pdparams"), "a.pdparams: needs no import: give it to Global.pre"),
+    ("weights without their graph", lambda shared: Path("a.pdiparams"), "a.pdiparams: not an exported model: give its"),
+    ("a folder of something else", occupied, "out: is there and no checkpoint, so none is put in its place"),
+    ("a file in the folder's place", taken_by_a_file, "out: is there and no checkpoint, so none is put in its place"),
     *[(f"random {suffix}", random_bytes(suffix), DAMAGED) for suffix in (".onnx", ".pdmodel", ".json")],
     *[(f"pickle {suffix}", harmful_pickle(suffix), DAMAGED) for suffix in (".onnx", ".pdmodel", ".json")],
     ("pickle as weights", harmful_weights, "inference.pdiparams: cannot be read, it is damaged or of another network"),
@@ -197,12 +241,20 @@ BAD = [
 def test_a_bad_file_gives_one_error_and_does_nothing(make, message, shared, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     source = make(shared)
-    before = sorted(tmp_path.iterdir())
+    before = sorted(tmp_path.rglob("*"))
     assert main(["-c", V4, "--from", str(source), "--out", "out"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_second_import_takes_the_place_of_the_first(tiny, capsys):
+    export(build_model(load_plan(tiny).architecture), "exported")
+    for seed in (1, 2):
+        arguments = ["--from", "exported", "--out", "out", "-o", f"Global.seed={seed}"]
+        assert main(["-c", str(tiny), *arguments]) == 0
+    assert sorted(file.name for file in Path("out").iterdir()) == ["model.safetensors", "state.json"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--out", "a", "-o", "b"], ["-o", "a", "b"]])

@@ -1,11 +1,11 @@
-"""Which layer is which, and what a layer's weights become."""
+"""What the weights of a layer become in another form of it, and where a file of weights is found."""
 
 import numpy as np
 import pytest
 
 from ppdet_db.engine.graph import CONV, DECONV, NORM
 from ppdet_db.engine.graph_layers import SCALE, SHIFT, Layer, Step
-from ppdet_db.engine.import_weights import composed, match, own_layers, parts, source_file, transfer
+from ppdet_db.engine.import_weights import composed, own_layers, parts, source_file, transfer
 from ppdet_db.errors import CheckpointError
 
 RNG = np.random.default_rng(0)
@@ -13,57 +13,6 @@ RNG = np.random.default_rng(0)
 
 def random(*shape: int) -> np.ndarray:
     return RNG.uniform(0.5, 1.5, shape).astype(np.float32)
-
-
-def layer(name: str, parents: list[Layer], shape: tuple = (4, 4, 1, 1)) -> Layer:
-    return Layer(CONV, frozenset(parents), {"strides": (1, 1), "dilations": (1, 1), "groups": 1}, name, random(*shape))
-
-
-def pyramid(order: list[int]) -> list[Layer]:
-    """A backbone of three layers with a branch on each, all alike, the branches in this order; then their sum."""
-    backbone = [layer("0", [])]
-    for name in ("1", "2"):
-        backbone.append(layer(name, backbone[-1:]))
-    branches = {i: layer(f"branch {i}", [backbone[i]]) for i in order}
-    return [*backbone, *branches.values(), layer("last", list(branches.values()))]
-
-
-@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
-def test_branches_in_any_order_find_their_own(order):
-    pairs = match(pyramid(order), pyramid([0, 1, 2]), "a.onnx")
-    assert [theirs.name for theirs, _ in pairs] == [ours.name for _, ours in pairs]
-    assert len(pairs) == 7
-
-
-def test_layers_that_nothing_tells_apart_go_by_their_order():
-    def twins() -> list[Layer]:
-        first = layer("first", [])
-        both = [layer("a", [first]), layer("b", [first])]
-        return [first, *both, layer("last", both)]
-
-    assert [theirs.name for theirs, _ in match(twins(), twins(), "a.onnx")] == ["first", "a", "b", "last"]
-
-
-def test_what_one_network_alone_has_is_listed():
-    theirs = [layer("x", []), layer("y", [], (8, 4, 3, 3))]
-    ours = [layer("backbone.conv.weight", []), layer("neck.conv.weight", [], (16, 4, 1, 1))]
-    with pytest.raises(CheckpointError) as error:
-        match(theirs, ours, "a.onnx")
-    assert str(error.value).splitlines() == [
-        "a.onnx: belongs to another network. Nothing was written.",
-        "  in the file, not in the network: 3x3 convolution, 4 -> 8 channels",
-        "  in the network, not in the file: neck.conv.weight: 1x1 convolution, 4 -> 16 channels",
-    ]
-
-
-def test_the_same_layers_connected_otherwise_are_refused():
-    chain = [layer("a", [])]
-    for name in "bc":
-        chain.append(layer(name, chain[-1:]))
-    first = layer("a", [])
-    fork = [first, layer("b", [first]), layer("c", [first])]
-    with pytest.raises(CheckpointError, match="has the layers of the network, but connected in another way"):
-        match(chain, fork, "a.onnx")
 
 
 def norm(name: str, size: int, epsilon: float = 1e-5) -> Step:
@@ -128,6 +77,22 @@ def test_a_bias_without_a_place_is_refused():
     source = Layer(CONV, frozenset(), {}, "w", random(4, 4, 1, 1), [shift("b", 4)])
     with pytest.raises(CheckpointError, match=r"neck\.weight: the file scales or shifts its output"):
         transfer(source, Layer(CONV, frozenset(), {}, "neck.weight", random(4, 4, 1, 1)))
+
+
+def test_the_pictures_are_of_two_sizes_and_normalised_as_detection_does_it():
+    from ppdet_db.config import check_section
+    from ppdet_db.engine.import_weights import normalised_pictures
+    from ppdet_db.engine.verify import built_in_picture
+
+    large, small = normalised_pictures()
+    assert (large.shape, small.shape) == ((1, 3, 448, 640), (1, 3, 416, 352))
+    assert large.dtype == np.float32
+    resize, normalise = {"DetResizeForTest": {"image_shape": [448, 640]}}, {"NormalizeImage": {"order": "hwc"}}
+    steps = [{"DecodeImage": {"img_mode": "BGR"}}, resize, normalise, "ToCHWImage"]
+    sample = {"image": built_in_picture()[1], "img_path": "", "line": "", "index": 0, "epoch": 0}
+    for spec in check_section("transforms", steps):
+        sample = spec.build()(sample)
+    assert np.abs(large[0] - sample["image"]).mean() < 0.01, "another interpolation, the same colours in the same order"
 
 
 def test_parts():
