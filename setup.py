@@ -20,7 +20,8 @@ SYNTHETIC = [
     "cvttf-notosanscjk-regular",
     "scikit-image",
 ]
-ONNX = ["onnx>=1.17", "onnxruntime>=1.23", "paddle2onnx>=2.1,<3; python_version < '3.13'"]
+RUN_ONNX = ["onnx>=1.17", "onnxruntime>=1.23"]
+ONNX = [*RUN_ONNX, "paddle2onnx>=2.1,<3; python_version < '3.13'"]
 OPENVINO = ["openvino>=2025"]
 PDF = ["pypdfium2>=4.30"]
 
@@ -53,8 +54,8 @@ setup(
         "openvino": OPENVINO,
         # pages of PDF files as pictures
         "pdf": PDF,
-        # packages that carry PP-OCR's detectors
-        "weights": ["rapidocr>=3.10", "rapidocr-onnxruntime>=1.4.4; python_version < '3.13'"],
+        # packages that carry PP-OCR's detectors, and what it takes to read these and to run them for comparison
+        "weights": ["rapidocr>=3.10", "rapidocr-onnxruntime>=1.4.4; python_version < '3.13'", *RUN_ONNX],
         "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *ONNX, *OPENVINO, *PDF],
     },
     entry_points={"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]},
