@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppdet_db.contract import BadSample
+from ppdet_db.data.transforms.deferring import apply, drawn
 from ppdet_db.errors import DetError, SampleError
 from ppdet_db.registry import DATASETS
 
@@ -37,7 +38,7 @@ class DetDataset:
     @staticmethod
     def apply(transform: Transform, sample: dict) -> dict:
         """A step of a sample's way; where the time goes is measured by a clock put around it."""
-        return transform(sample)
+        return apply(transform, sample)
 
     def read(self, epoch: int, index: int, rng: np.random.Generator) -> dict:
         """`img_path`, `line`, `image` (encoded bytes) and `label` (JSON). Raises SampleError with path and line."""
@@ -64,11 +65,11 @@ class DetDataset:
                     if bad:
                         return bad[0]
                 sample = self.apply(transform, sample)
+            return drawn(sample)
         except SampleError as error:
             return BadSample(error.img_path or where["img_path"], error.line or where["line"], str(error))
         except Exception:  # whatever it is, the parent process must learn the picture and the cause
             return BadSample(where["img_path"], where["line"], traceback.format_exc())
-        return sample
 
     def _further_samples(self, epoch: int, seed: tuple, wanted: int, transforms: list[Transform]) -> list:
         samples = []

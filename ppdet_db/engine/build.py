@@ -35,6 +35,7 @@ from ppdet_db.config import (
 )
 from ppdet_db.data.dataset import DetDataset
 from ppdet_db.data.loader import EpochSampler, make_loader
+from ppdet_db.data.transforms.deferring import apply, drawn
 from ppdet_db.engine.inference import CONFIG, deployed_config, model_file
 from ppdet_db.engine.log import logger
 from ppdet_db.errors import ConfigError, DetError
@@ -132,12 +133,12 @@ def build_transforms(section: Any) -> Callable[[dict], dict]:
     """A list of transforms as one callable sample -> sample."""
     transforms = [spec.build() for spec in _checked("transforms", section)]
 
-    def apply(sample: dict) -> dict:
+    def run(sample: dict) -> dict:
         for transform in transforms:
-            sample = transform(sample)
-        return sample
+            sample = apply(transform, sample)
+        return drawn(sample)
 
-    return apply
+    return run
 
 
 def build_dataset(section: Any, *, seed: int = 0, data_root: str | None = None) -> DetDataset:

@@ -8,7 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ppdet_db.data.transforms.affine_steps import is_affine, move
+from ppdet_db.data.transforms.deferring import Deferring, drawn, picture_of
 from ppdet_db.data.transforms.imgaug_numpy2 import import_imgaug
+from ppdet_db.data.transforms.matrix import project
 from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS, did_you_mean
 
@@ -27,7 +30,7 @@ def default_augmenters() -> list[dict]:
 
 
 @TRANSFORMS.register
-class IaaAugment:
+class IaaAugment(Deferring):
     """Runs imgaug augmenters on the picture and moves the polygons with it.
 
     Each entry is `{type: NAME, args: {...}}` with the name of any class in `imgaug.augmenters` and its arguments.
@@ -60,18 +63,31 @@ class IaaAugment:
         with global_generator(imgaug.random, self.chance):
             steps = [build_augmenter(entry, f"augmenter_args[{i}]") for i, entry in enumerate(self.entries)]
             self.augmenter = imgaug.augmenters.Sequential(steps)
+        self.is_affine = all(is_affine(step) for step in steps)
 
     def __reduce__(self) -> tuple:
         """Built anew where it is unpickled: a fresh process must import imgaug in our way, pickle would in its own."""
         return type(self), (self.entries,)
 
-    def __call__(self, sample: dict) -> dict:
+    def deferred(self, sample: dict) -> dict:
         imgaug = import_imgaug()
-        polys = sample["polys"]
-        points = imgaug.KeypointsOnImage.from_xy_array(polys.reshape(-1, 2) + 0.5, shape=sample["image"].shape)
         self.chance.set_state_(imgaug.random.RNG(int(sample["rng"].integers(2**31))).state)
         with global_generator(imgaug.random, self.chance):
-            image, points = self.augmenter(image=sample["image"], keypoints=points)
+            return self.moved(sample) if self.is_affine else self.augmented(drawn(sample))
+
+    def moved(self, sample: dict) -> dict:
+        """The picture undrawn. Each step by itself: what it moves out of the picture must not come back."""
+        picture, polys = picture_of(sample), sample["polys"]
+        for step in self.augmenter:
+            matrix, shape = move(step, picture.shape)
+            picture, polys = picture.moved(matrix, shape[1::-1]), project(polys, matrix)
+        return {**sample, "image": picture, "polys": polys.astype(np.float32)}
+
+    def augmented(self, sample: dict) -> dict:
+        """The picture and the points through imgaug."""
+        polys = sample["polys"]
+        points = import_imgaug().KeypointsOnImage.from_xy_array(polys.reshape(-1, 2) + 0.5, shape=sample["image"].shape)
+        image, points = self.augmenter(image=sample["image"], keypoints=points)
         moved = points.to_xy_array().astype(np.float32) - 0.5
         if moved.size != polys.size:
             raise SampleError("IaaAugment: one of its augmenters removes points (TotalDropout for one): take it out")

@@ -1,12 +1,12 @@
 """A random crop that runs through no text, brought to a fixed size."""
 
-import cv2
 import numpy as np
 
+from ppdet_db.data.transforms.deferring import Deferring, picture_of
 from ppdet_db.registry import TRANSFORMS
 
 
-class SizedCrop:
+class SizedCrop(Deferring):
     """What crops have in common that bring a random rectangle to a fixed size.
 
     Args:
@@ -64,16 +64,15 @@ class EastRandomCropData(SizedCrop):
             the crop is stretched.
     """
 
-    def __call__(self, sample: dict) -> dict:
-        image, polys = sample["image"], sample["polys"]
-        low, high = self.choose(image.shape, polys[~sample["ignore_tags"]], sample["rng"])
-        crop = image[low[1] : high[1], low[0] : high[0]]
-        crop, scale = self.fit(crop)
+    def deferred(self, sample: dict) -> dict:
+        picture, polys = picture_of(sample), sample["polys"]
+        low, high = self.choose(picture.shape, polys[~sample["ignore_tags"]], sample["rng"])
+        target = self.target(high - low)
         kept = overlaps(polys, low, high)
         return {
             **sample,
-            "image": crop,
-            "polys": ((polys[kept] - low + 0.5) * scale - 0.5).astype(np.float32),
+            "image": picture.cropped(low, high, target, (0, 0), self.size),
+            "polys": ((polys[kept] - low + 0.5) * (target / (high - low)) - 0.5).astype(np.float32),
             "texts": [text for text, keep in zip(sample["texts"], kept, strict=True) if keep],
             "ignore_tags": sample["ignore_tags"][kept],
         }
@@ -81,26 +80,23 @@ class EastRandomCropData(SizedCrop):
     def choose(self, shape: tuple, polys: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Corners (x, y) of the crop: the first pixel, and the one past the last."""
         whole = np.zeros(2, int), np.array([shape[1], shape[0]])
-        visible = polys[overlaps(polys, *whole)]
-        strips = [free_strips(visible[..., axis], whole[1][axis]) for axis in (0, 1)]
+        boxes = np.stack([polys.min(axis=1), polys.max(axis=1)], axis=1)
+        boxes = boxes[overlaps(boxes, *whole)]
+        strips = [free_strips(boxes[..., axis], whole[1][axis]) for axis in (0, 1)]
+        smallest = [max(self.min_crop_side_ratio * side, 1) for side in (shape[1], shape[0])]
         for _ in range(self.max_tries):
-            low, high = np.sort([draw_edges(strips[axis], rng) for axis in (0, 1)], axis=1).T
-            large_enough = np.all(high - low >= np.maximum(self.min_crop_side_ratio * whole[1], 1))
-            if large_enough and (len(visible) == 0 or overlaps(visible, low, high).any()):
-                return low, high
+            edges = [draw_edges(strips[axis], rng) for axis in (0, 1)]
+            if all(last - first >= side for (first, last), side in zip(edges, smallest, strict=True)):
+                low, high = np.transpose(edges)
+                if len(boxes) == 0 or overlaps(boxes, low, high).any():
+                    return low, high
         return whole
 
-    def fit(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The crop brought to `size`, and the scale of x and y."""
-        source = np.array([crop.shape[1], crop.shape[0]])
-        target = self.size
-        if self.keep_ratio:
-            target = np.clip(np.rint(source * min(target / source)).astype(int), 1, target)
-        resized = cv2.resize(crop, tuple(int(side) for side in target))
-        right, bottom = self.size - target
-        if right or bottom:
-            resized = cv2.copyMakeBorder(resized, 0, int(bottom), 0, int(right), cv2.BORDER_CONSTANT, value=(0, 0, 0))
-        return resized, target / source
+    def target(self, crop: np.ndarray) -> np.ndarray:
+        """Width and height of the crop on the result."""
+        if not self.keep_ratio:
+            return self.size
+        return np.clip(np.rint(crop * min(self.size / crop)).astype(int), 1, self.size)
 
 
 def overlaps(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -108,22 +104,25 @@ def overlaps(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     return np.all((polys.max(axis=1) > low - 0.5) & (polys.min(axis=1) < high - 0.5), axis=1)
 
 
-def free_strips(coordinates: np.ndarray, length: int) -> list[np.ndarray]:
-    """Runs of neighbouring edges that no text straddles.
+def free_strips(coordinates: np.ndarray, length: int) -> np.ndarray:
+    """(n, 2): first and last edge of each run of neighbouring edges that no text straddles.
 
     Args:
         coordinates: (K, P), the points' x or y.
         length: of the picture along this axis; edge e lies before pixel e, at e - 0.5, for e in 0 ... length.
     """
-    free = np.ones(length + 1, bool)
-    edges = np.arange(length + 1) - 0.5
-    for low, high in zip(coordinates.min(axis=1), coordinates.max(axis=1), strict=True):
-        free[(edges > low) & (edges < high)] = False
-    free[[0, length]] = True  # cutting there cuts nothing that the picture still has
-    where = np.flatnonzero(free)
-    return np.split(where, np.flatnonzero(np.diff(where) > 1) + 1)
+    first = np.floor(coordinates.min(axis=1) + 0.5).astype(int) + 1  # the first and last edge that a text straddles
+    last = np.ceil(coordinates.max(axis=1) + 0.5).astype(int) - 1
+    # cutting at 0 or `length` cuts nothing that the picture still has
+    begin, end = np.clip(first, 1, length), np.clip(last + 1, 1, length)
+    change = np.bincount(begin, minlength=length + 2) - np.bincount(np.maximum(begin, end), minlength=length + 2)
+    free = np.zeros(length + 3, int)
+    free[1:-1] = np.cumsum(change)[: length + 1] == 0
+    turns = np.flatnonzero(np.diff(free))
+    return np.stack([turns[::2], turns[1::2] - 1], axis=1)
 
 
-def draw_edges(strips: list[np.ndarray], rng: np.random.Generator) -> list[int]:
-    """Two edges, each from a strip drawn at random, so that narrow gaps between texts are used as often as margins."""
-    return [int(rng.choice(strips[i])) for i in rng.integers(len(strips), size=2)]
+def draw_edges(strips: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """Two edges in order, each from a strip drawn at random: narrow gaps between texts are used as often as margins."""
+    drawn = strips[rng.integers(len(strips), size=2)].tolist()
+    return sorted(first + int(rng.integers(last - first + 1)) for first, last in drawn)

@@ -1,17 +1,19 @@
 """Encoded file -> pixels -> the array that the network reads; and the choice of what leaves the sample."""
 
 import re
-import struct
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
 
 from ppdet_db.contract import IDENTITY_KEYS
+from ppdet_db.data.transforms import jpeg
+from ppdet_db.data.transforms.deferring import Deferring
+from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS
 
-JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -19,12 +21,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @TRANSFORMS.register
-class DecodeImage:
+class DecodeImage(Deferring):
     """Decodes the file into pixels: 8 bits, three channels, upright.
 
     Grey pictures are repeated into three channels, an alpha channel is dropped, 16 bits become 8. A JPEG's EXIF
     orientation is applied, so polygons refer to the picture as it is seen in a viewer.
     A truncated file is refused: some decoders fill the missing part with grey and say nothing.
+
+    Deferred, a JPEG is decoded when its pixels are asked for, at a smaller scale where that is all that is needed.
 
     Reads:  image, the encoded file (bytes)
     Writes: image (H, W, 3), uint8
@@ -52,53 +56,45 @@ class DecodeImage:
         if ignore_orientation:
             self.flags |= cv2.IMREAD_IGNORE_ORIENTATION
 
-    def __call__(self, sample: dict) -> dict:
-        image = decode(sample["image"], self.flags)
-        if self.img_mode == "RGB":
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        elif self.img_mode == "GRAY":
-            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    def deferred(self, sample: dict) -> dict:
+        data = sample["image"]
+        fault = what_is_wrong(data)
+        if fault:
+            raise undecodable(fault)
+        header = jpeg.read_header(data) if data.startswith(jpeg.START) and not self.channel_first else None
+        if header is not None:
+            return {**sample, "image": Picture(jpeg.JpegFile(data, header, self.decode, self.flags))}
+        image = self.decode(data, self.flags)
         if self.channel_first:
             image = np.ascontiguousarray(image.transpose(2, 0, 1))
         return {**sample, "image": image}
 
-
-def decode(data: bytes, flags: int) -> np.ndarray:
-    """`cv2.imdecode`. Raises SampleError that says what the bytes are when they are no whole picture."""
-    fault = what_is_wrong(data)
-    image = None
-    if not fault:
+    def decode(self, data: bytes, flags: int) -> np.ndarray:
+        """Pixels (H, W, 3) in the channel order of `img_mode`. Raises SampleError where there are none."""
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error as error:  # for instance more pixels than OpenCV allows
-            fault = str(error).strip()
-    if image is None:
-        raise SampleError(f"cannot be decoded as an image: {fault or f'damaged, or no picture: {data[:12]!r}...'}")
-    return image
+            raise undecodable(str(error).strip()) from error
+        if image is None:
+            raise undecodable(f"damaged, or no picture: {data[:12]!r}...")
+        if self.img_mode == "RGB":
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if self.img_mode == "GRAY" else image
+
+
+def undecodable(fault: str) -> SampleError:
+    return SampleError(f"cannot be decoded as an image: {fault}")
 
 
 def what_is_wrong(data: bytes) -> str:
     """`truncated JPEG` and the like, or the empty string. Looks at the ends of the file only, not at its pixels."""
     if not data:
         return "the file is empty"
-    if data.startswith(JPEG_START) and JPEG_END not in data[jpeg_scan_start(data) :]:
+    if data.startswith(jpeg.START) and jpeg.is_truncated(data):
         return "truncated JPEG (its end marker is missing)"
     if data.startswith(PNG_START) and PNG_END not in data:
         return "truncated PNG (its end chunk is missing)"
     return ""
-
-
-def jpeg_scan_start(data: bytes) -> int:
-    """Where the first scan starts: before it stand the headers, where a thumbnail has an end marker of its own."""
-    position = len(JPEG_START)
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        if data[position + 1] == JPEG_SCAN:
-            return position
-        if data[position + 1] == 0xFF:  # a fill byte
-            position += 1
-        else:
-            position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
-    return position
 
 
 @TRANSFORMS.register
@@ -133,22 +129,30 @@ class NormalizeImage:
         if order not in ("hwc", "chw"):
             raise ValueError(f"order must be hwc or chw, got {order!r}")
         self.order = order
-        shape = (1, 1, 3) if order == "hwc" else (3, 1, 1)
-        deviation = np.asarray(std, np.float64).reshape(shape)
         # one multiplication and one subtraction a pixel instead of three passes
-        self.factor = (parse_scale(scale) / deviation).astype(np.float32)
-        self.offset = (np.asarray(mean, np.float64).reshape(shape) / deviation).astype(np.float32)
+        self.factor = np.float32(parse_scale(scale) / np.asarray(std, np.float64))
+        self.offset = np.float32(np.asarray(mean, np.float64) / std)
 
     def __call__(self, sample: dict) -> dict:
-        shape = sample["image"].shape
-        if shape[2 if self.order == "hwc" else 0] != 3:
+        image = sample["image"]
+        if image.shape[2 if self.order == "hwc" else 0] != 3:
             raise SampleError(
-                f"NormalizeImage with order: {self.order} got a picture of shape {shape}; set order: hwc "
+                f"NormalizeImage with order: {self.order} got a picture of shape {image.shape}; set order: hwc "
                 "before ToCHWImage, chw after it"
             )
-        image = sample["image"] * self.factor
-        image -= self.offset
-        return {**sample, "image": image}
+        if self.order == "chw":
+            return {**sample, "image": self.planes(image)}
+        # as three planes in memory: so ToCHWImage has nothing to move
+        planes = cv2.split(image) if image.dtype == np.uint8 else image.transpose(2, 0, 1)
+        return {**sample, "image": self.planes(planes).transpose(1, 2, 0)}
+
+    def planes(self, channels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Three channels (H, W) -> (3, H, W), float32."""
+        planes = np.empty((3, *channels[0].shape), np.float32)
+        for channel, plane, factor, offset in zip(channels, planes, self.factor, self.offset, strict=True):
+            np.multiply(channel, factor, out=plane, dtype=np.float32)
+            plane -= offset
+        return planes
 
 
 def parse_scale(scale: float | str | None) -> float:

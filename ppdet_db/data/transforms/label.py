@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from ppdet_db.data.transforms.deferring import Deferring
 from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS
 
@@ -13,7 +14,7 @@ LARGEST_COORDINATE = 2**24
 
 
 @TRANSFORMS.register
-class DetLabelEncode:
+class DetLabelEncode(Deferring):
     """Reads the JSON label: a list of `{"transcription": str, "points": [[x, y], ...]}`, one entry a text.
 
     Transcription `*` or `###` marks a text that is neither trained on nor counted; an empty one does not. Other keys,
@@ -27,7 +28,7 @@ class DetLabelEncode:
     needs = ("label",)
     gives = ("polys", "texts", "ignore_tags")
 
-    def __call__(self, sample: dict) -> dict:
+    def deferred(self, sample: dict) -> dict:
         entries = parse(sample["label"])
         texts = [entry["transcription"] for entry in entries]
         return {
@@ -78,17 +79,25 @@ def fault_of(entry: object) -> str:
     points = entry["points"]
     if not isinstance(points, list):
         return f"points must be a list of [x, y], got {describe(points)}"
-    for position, point in enumerate(points, 1):
-        if not (isinstance(point, list) and len(point) == 2 and all(map(is_coordinate, point))):
-            return f"point {position} must be [x, y] with two finite numbers, got {describe(point)}"
+    if not are_points(points):
+        position = next(i for i, point in enumerate(points) if not are_points([point]))
+        return f"point {position + 1} must be [x, y] with two finite numbers, got {describe(points[position])}"
     if len(points) < 3:
         return f"a polygon needs at least 3 points, got {len(points)}"
     return ""
 
 
-def is_coordinate(value: object) -> bool:
-    """A finite number of sensible size; JSON's `NaN` and `Infinity`, which Python reads, are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_COORDINATE
+def are_points(values: list) -> bool:
+    """Whether each is [x, y], both of sensible size: JSON's `NaN` and `Infinity`, which Python reads, are not.
+
+    Looks at all points together, for pictures can have thousands.
+    """
+    if not ({type(value) for value in values} <= {list} and {len(value) for value in values} <= {2}):
+        return False
+    numbers = [number for point in values for number in point]
+    return {type(number) for number in numbers} <= {int, float} and all(
+        abs(number) < LARGEST_COORDINATE for number in numbers
+    )
 
 
 def describe(value: object) -> str:

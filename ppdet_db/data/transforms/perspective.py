@@ -1,18 +1,18 @@
 """The picture as if seen from the side: shear and perspective."""
 
-import cv2
 import numpy as np
 
+from ppdet_db.data.transforms.deferring import Deferring, picture_of
+from ppdet_db.data.transforms.matrix import project, shift
+from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.registry import TRANSFORMS
 
 NEAREST = 0.5
 """No pixel of the picture comes nearer to the camera than this, where the centre is at 1: a magnification by 2."""
-NEAREST_OFF_PICTURE = 0.1
-"""The same for points off the picture, which could otherwise be behind the camera."""
 
 
 @TRANSFORMS.register
-class RandomPerspective:
+class RandomPerspective(Deferring):
     """Shears the picture and tilts it away, about its centre, and moves the polygons with it.
 
     With x, y counted from the centre, a point goes to A (x, y) / (1 + g x + h y), where A is zoom and shear:
@@ -65,20 +65,26 @@ class RandomPerspective:
         self.fit_output = fit_output
         self.fill_value = tuple(fill_value)
 
-    def __call__(self, sample: dict) -> dict:
-        image, rng = sample["image"], sample["rng"]
+    def deferred(self, sample: dict) -> dict:
+        rng = sample["rng"]
         if rng.random() >= self.prob:
             return sample
-        size = np.array([image.shape[1], image.shape[0]])
+        picture = picture_of(sample)
+        size = picture.size
         matrix = self.draw(size, rng)
         low, high = np.full(2, -0.5), size - 0.5
         if self.fit_output:
             corners = project(np.array([low, (high[0], low[1]), high, (low[0], high[1])]), matrix)
             low, high = corners.min(axis=0), corners.max(axis=0)
         matrix = shift(-low - 0.5) @ matrix  # the first pixel begins where the result does
-        width, height = (int(side) for side in np.ceil(high - low))
-        image = cv2.warpPerspective(image, matrix, (width, height), borderValue=self.fill_value)
-        return {**sample, "image": image, "polys": project(sample["polys"], matrix).astype(np.float32)}
+        polys = project(sample["polys"], matrix).astype(np.float32)
+        return {**sample, "image": self.move(picture, matrix, np.ceil(high - low).astype(int)), "polys": polys}
+
+    def move(self, picture: Picture, matrix: np.ndarray, size: np.ndarray) -> Picture:
+        if not any(self.fill_value):
+            return picture.moved(matrix, size)
+        # a colour of its own must not get to where the picture is black already
+        return Picture(Picture(picture.pixels()).moved(matrix, size).pixels(self.fill_value))
 
     def draw(self, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(3, 3) matrix for pixels of a picture of `size` (w, h), its centre staying where it is."""
@@ -89,14 +95,3 @@ class RandomPerspective:
         centre = (size - 1) / 2
         moved = np.array([[zoom, zoom * shear[0], 0], [zoom * shear[1], zoom, 0], [*tilt, 1]])
         return shift(centre) @ moved @ shift(-centre)
-
-
-def shift(by: np.ndarray) -> np.ndarray:
-    """(3, 3) matrix of a translation."""
-    return np.array([[1, 0, by[0]], [0, 1, by[1]], [0, 0, 1]])
-
-
-def project(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (..., 2) moved by a (3, 3) matrix, float64."""
-    moved = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved[..., :2] / np.maximum(moved[..., 2:], NEAREST_OFF_PICTURE)

@@ -1,9 +1,9 @@
 """A random crop at the picture's own scale, which may cut texts: what PP-OCRv6 trains on."""
 
-import cv2
 import numpy as np
 
 from ppdet_db.data.transforms.crop import SizedCrop, overlaps
+from ppdet_db.data.transforms.deferring import picture_of
 from ppdet_db.data.transforms.label import stack_polygons
 from ppdet_db.geometry import clip_polygon, min_area_quad, polygon_area
 from ppdet_db.registry import TRANSFORMS
@@ -59,16 +59,16 @@ class RandomCrop(SizedCrop):
             raise ValueError(f"largest_side must be at least 1, got {largest_side}")
         self.largest_side = largest_side
 
-    def __call__(self, sample: dict) -> dict:
-        image, rng = sample["image"], sample["rng"]
-        low, high = self.choose(image.shape, sample["polys"][~sample["ignore_tags"]], rng)
+    def deferred(self, sample: dict) -> dict:
+        picture, rng = picture_of(sample), sample["rng"]
+        low, high = self.choose(picture.shape, sample["polys"][~sample["ignore_tags"]], rng)
         target = self.target(high - low)
         place = rng.integers(self.size - target + 1)
         polygons, texts, ignore_tags = cut(sample, low, high)
         scale = target / (high - low)
         return {
             **sample,
-            "image": self.draw(image[low[1] : high[1], low[0] : high[0]], target, place),
+            "image": picture.cropped(low, high, target, place, self.size),
             "polys": ((polygons - low + 0.5) * scale - 0.5 + place).astype(np.float32),
             "texts": texts,
             "ignore_tags": ignore_tags,
@@ -91,13 +91,6 @@ class RandomCrop(SizedCrop):
         if not self.keep_ratio:
             return self.size
         return np.clip(np.rint(crop * min(1, *(self.size / crop))).astype(int), 1, self.size)
-
-    def draw(self, crop: np.ndarray, target: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The result: the crop scaled to `target`, its first pixel at `place`."""
-        if (crop.shape[1], crop.shape[0]) != tuple(target):
-            crop = cv2.resize(crop, tuple(int(side) for side in target))
-        left, top, right, bottom = (int(margin) for margin in (*place, *(self.size - target - place)))
-        return cv2.copyMakeBorder(crop, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
 
 
 def inside(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

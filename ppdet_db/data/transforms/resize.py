@@ -6,6 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from ppdet_db.data.transforms.deferring import Deferring, picture_of
 from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS
 
@@ -114,7 +115,7 @@ def round_up(length: int, stride: int) -> int:
 
 
 @TRANSFORMS.register
-class Resize:
+class Resize(Deferring):
     """Stretches the picture to a fixed size, and the polygons with it: a pixel's centre x goes to (x + 0.5) s - 0.5.
 
     (PaddleOCR multiplies by s alone, which moves labels by (s - 1) / 2 pixels.)
@@ -134,11 +135,11 @@ class Resize:
             raise ValueError(f"size must be [height, width] in pixels, got {list(size)}")
         self.size = tuple(size)
 
-    def __call__(self, sample: dict) -> dict:
-        h, w = self.size
-        scale = np.array([w / sample["image"].shape[1], h / sample["image"].shape[0]])
-        polys = (sample["polys"] + 0.5) * scale - 0.5
-        return {**sample, "image": cv2.resize(sample["image"], (w, h)), "polys": polys.astype(np.float32)}
+    def deferred(self, sample: dict) -> dict:
+        picture = picture_of(sample)
+        target = np.array(self.size[::-1])
+        polys = (sample["polys"] + 0.5) * (target / picture.size) - 0.5
+        return {**sample, "image": picture.scaled(target), "polys": polys.astype(np.float32)}
 
 
 @TRANSFORMS.register

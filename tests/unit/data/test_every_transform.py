@@ -12,6 +12,8 @@ import pytest
 
 import ppdet_db.data.transforms  # noqa: F401, registers them
 from ppdet_db.contract import IDENTITY_KEYS, KEYS
+from ppdet_db.data.transforms.deferring import apply, drawn
+from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.registry import TRANSFORMS
 
 BUILT_IN = [name for name in TRANSFORMS.names() if TRANSFORMS.get(name).__module__.startswith("ppdet_db.")]
@@ -157,6 +159,14 @@ def test_equal_generators_give_equal_samples_also_after_pickling(name, kind):
     run(name, kind, seed=1, transform=transform)
     assert_equal(first, run(name, kind, transform=transform))
     assert_equal(first, run(name, kind, transform=pickle.loads(pickle.dumps(transform))))
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "DecodeImage"])  # which reads files
+@every_kind
+def test_a_picture_that_is_not_drawn_yet_gives_the_same(name, kind):
+    sample = make_sample(kind, encoded=False)
+    undrawn = apply(build(name), {**make_sample(kind, encoded=False), "image": Picture(sample["image"])})
+    assert_equal(drawn(undrawn), build(name)(sample))
 
 
 @every

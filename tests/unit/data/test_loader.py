@@ -1,5 +1,6 @@
 """Batches: their order, what is stacked, and that workers change nothing."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -132,6 +133,21 @@ def test_workers_change_nothing_and_pictures_without_text_pass(epoch):
         assert all(isinstance(p, np.ndarray) for p in two["polys"]), "no tensor: what is ragged arrives as it left"
     shapes = sorted(p.shape for batch in shared for p in batch["polys"])
     assert shapes == [(0, 4, 2)] * 3 + [(1, 4, 2)] * 3
+
+
+class Threads(NoText):
+    """Tells how many threads OpenCV has where the sample is made."""
+
+    def read(self, epoch, index, rng):
+        return sample(index) | {"threads": np.array([cv2.getNumThreads()])}
+
+
+def test_a_worker_keeps_to_one_core():
+    """Also when this process has had OpenCV's threads at work before; they are not there in a forked one."""
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)
+    alone, shared = (np.concatenate([batch["threads"] for batch in batches_of(Threads(), n)]) for n in (0, 2))
+    assert set(shared.ravel()) == {1}
+    assert set(alone.ravel()) == {cv2.getNumThreads()}
 
 
 def test_an_exception_in_a_worker_arrives_with_picture_and_cause():
