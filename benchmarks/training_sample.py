@@ -1,0 +1,132 @@
+"""A whole training sample, from the bytes of a 1280 x 720 JPEG to the arrays of a batch: `training_sample.py`.
+
+The transforms are those of PaddleOCR's det_r50_vd_db.yml, its own and ours, with equal parameters. One call makes eight
+samples, since a sample may be a part of the picture or all of it, and so takes more time or less.
+"""
+
+import json
+import math
+import random
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from alternate import Case, compare
+
+SAMPLES = 8
+TRANSFORMS: list[dict] = [
+    {"DecodeImage": {"img_mode": "BGR", "channel_first": False}},
+    {"DetLabelEncode": None},
+    {
+        "IaaAugment": {
+            "augmenter_args": [
+                {"type": "Fliplr", "args": {"p": 0.5}},
+                {"type": "Affine", "args": {"rotate": [-10, 10]}},
+                {"type": "Resize", "args": {"size": [0.5, 3]}},
+            ]
+        }
+    },
+    {"EastRandomCropData": {"size": [640, 640], "max_tries": 50, "keep_ratio": True}},
+    {"MakeShrinkMap": {"shrink_ratio": 0.4, "min_text_size": 8}},
+    {"MakeBorderMap": {"shrink_ratio": 0.4, "thresh_min": 0.3, "thresh_max": 0.7}},
+    {
+        "NormalizeImage": {
+            "scale": "1./255.", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "order": "hwc",
+        }
+    },
+    {"ToCHWImage": None},
+    {"KeepKeys": {"keep_keys": ["image", "threshold_map", "threshold_mask", "shrink_map", "shrink_mask"]}},
+]  # fmt: skip
+
+CASES = [
+    Case("As in ICDAR 2015: 10 words of about 55 x 22, 6 ignored", {"texts": 10, "size": (55, 22), "ignored": 6}, 5),
+    Case("12 quads of about 160 x 45", {"texts": 12, "size": (160, 45)}, 8),
+    Case("60 quads of about 100 x 30", {"texts": 60, "size": (100, 30)}, 11),
+    Case("60 curved texts of 14 points, about 100 x 30", {"texts": 60, "size": (100, 30), "bend": 0.9}, 15),
+]
+
+
+def picture_and_label(texts: int, size: tuple[int, int], ignored: int = 0, bend: float = 0.0) -> tuple[bytes, str]:
+    """A JPEG of soft texture with grey bars for texts, about 90 KB as ICDAR 2015's, and its label.
+
+    Args:
+        bend: angle in radians over which a text is bent; 0 for quads.
+    """
+    rng = np.random.default_rng(0)
+    soft = cv2.resize(rng.integers(40, 200, (18, 32, 3), np.uint8), (1280, 720), interpolation=cv2.INTER_CUBIC)
+    fine = cv2.GaussianBlur(rng.normal(0, 16, (720, 1280, 3)).astype(np.float32), (0, 0), 1.2)
+    picture = np.clip(soft + fine, 0, 255).astype(np.uint8)
+    columns = math.ceil(math.sqrt(texts * 1280 / 720))
+    rows = math.ceil(texts / columns)
+    entries = []
+    for i in range(texts):
+        width, height = size * rng.uniform(0.7, 1.3, 2)
+        centre = np.array([i % columns + 0.5, i // columns + 0.5]) * (1280 / columns, 720 / rows)
+        points = centre + text_outline(width, height, bend, rng.uniform(-0.15, 0.15)) + rng.uniform(-3, 3, 2)
+        cv2.fillPoly(picture, [np.rint(points).astype(np.int32)], rng.integers(0, 256, 3).tolist())
+        text = "###" if i < ignored else "word"
+        entries.append({"transcription": text, "points": np.round(points).astype(int).tolist()})
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes(), json.dumps(entries)
+
+
+def text_outline(width: float, height: float, bend: float, turn: float) -> np.ndarray:
+    """(4, 2), or (14, 2) for a bent text, around (0, 0)."""
+    t = np.linspace(-0.5, 0.5, 7 if bend else 2)
+    if bend:
+        radius = width / bend
+        along = np.stack([np.sin(t * bend), 1 - np.cos(t * bend)], axis=1)
+        upper = along * (radius + height / 2) * (1, -1) - (0, height / 2)
+        lower = along * (radius - height / 2) * (1, -1) + (0, height / 2)
+    else:
+        upper = np.stack([t * width, np.full(2, -height / 2)], axis=1)
+        lower = np.stack([t * width, np.full(2, height / 2)], axis=1)
+    c, s = math.cos(turn), math.sin(turn)
+    return np.concatenate([upper, lower[::-1]]) @ np.array([[c, s], [-s, c]])
+
+
+def ours(**case):
+    import ppdet_db.data.transforms  # noqa: F401, registers them
+    from ppdet_db.data.dataset import DetDataset
+    from ppdet_db.registry import TRANSFORMS as REGISTRY
+
+    image, label = picture_and_label(**case)
+
+    class OnePicture(DetDataset):
+        def __len__(self):
+            return SAMPLES
+
+        def read(self, epoch, index, rng):
+            return {"img_path": "benchmark.jpg", "line": "", "image": image, "label": label}
+
+    steps = [REGISTRY.get(name)(**(arguments or {})) for entry in TRANSFORMS for name, arguments in entry.items()]
+    samples = OnePicture(steps)
+
+    def run():
+        made = [samples[index] for index in range(SAMPLES)]
+        return {"text pixels": sum(float(sample["shrink_map"].sum()) for sample in made) / SAMPLES}
+
+    return run
+
+
+def peer(**case):
+    from ppocr.data.imaug import create_operators, transform
+
+    image, label = picture_and_label(**case)
+    operators = create_operators(TRANSFORMS, {})
+
+    def run():
+        made = []
+        for index in range(SAMPLES):
+            np.random.seed(index)
+            random.seed(index)
+            made.append(transform({"img_path": "benchmark.jpg", "image": image, "label": label}, operators))
+        return {"text pixels": sum(float(sample[3].sum()) for sample in made) / SAMPLES}
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(compare("A training sample: 8 of 640 x 640 from a 1280 x 720 JPEG", CASES, ours, peer, blocks=5))
