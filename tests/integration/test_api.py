@@ -51,7 +51,7 @@ SIGNATURES = {
     "build_transforms": "(section)",
     "build_postprocess": "(section)",
     "build_metric": "(section)",
-    "evaluate": "(predict, loader, postprocess, metric)",
+    "evaluate": "(predict, loader, postprocess, metric, seconds=None)",
     "Trainer": "(plan, resume=False)",
 }
 

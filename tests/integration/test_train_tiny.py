@@ -64,9 +64,9 @@ def test_progress_bar_on_a_terminal_only(tiny, terminal):
     os.close(ours)
 
     assert process.returncode == 0
-    assert [line.split("] ")[1][:18] for line in output.decode().splitlines()] == [
-        "epoch 1/1, step 1,", "epoch 1/1, step 2,", "evaluation at step", "finished: 1 epochs"
-    ]  # fmt: skip
+    lines = [line.split("] ")[1][:18] for line in output.decode().splitlines()]
+    lines = [line for line in lines if line != "note: MKL_DEBUG_CP"]  # on AMD processors alone
+    assert lines == ["epoch 1/1, step 1,", "epoch 1/1, step 2,", "evaluation at step", "finished: 1 epochs"]
     if terminal:
         assert "train: 100%" in shown
         assert "evaluate:" in shown
