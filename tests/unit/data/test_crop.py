@@ -101,6 +101,7 @@ def test_every_text_is_alone_in_some_crop():
         ([(7, 30)], [[0, 7], [10, 10]]),
         ([(-5, -2), (12, 14)], [[0, 10]]),
         ([(2.4, 4.6)], [[0, 2], [6, 10]]),  # a point at 4.6 is beyond edge 5
+        ([(5.5, 5.5), (7.6, 8.4)], [[0, 10]]),  # one without width on edge 6; one between two edges
     ],
 )
 def test_free_strips(intervals, strips):

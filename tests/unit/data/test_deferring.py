@@ -114,6 +114,15 @@ class TestOneDrawing:
             apart.append(np.abs(once["image"].astype(int) - step["image"]).mean())
         assert np.mean(apart) < 1
 
+    @pytest.mark.parametrize("name", GEOMETRY)
+    def test_nothing_is_drawn_on_the_way(self, name):
+        sample = {"image": encode(), "label": LABEL, "rng": np.random.default_rng(0)}
+        for transform in [DecodeImage(), DetLabelEncode(), *GEOMETRY[name]]:
+            sample = apply(transform, sample)
+            assert isinstance(sample["image"], Picture), type(transform)
+        if name != "seen from the side":  # tilting must not bring back what turning has moved out
+            assert not isinstance(sample["image"].source, np.ndarray)
+
     def test_a_file_is_decoded_once_at_the_end(self, decoded):
         notes = Notes()
         transforms = [

@@ -139,10 +139,17 @@ class TestCanvas:
         assert drawn.shape == (40, 60, 3)
         assert drawn.max() == 0
 
-    def test_no_seam_at_the_edges_of_a_picture_that_is_made_larger(self):
+    @pytest.mark.parametrize(
+        ("matrix", "size"),
+        [
+            (stretching((-4.4, 4.4), (59 * 4.4 + 1.7, 1.7)), (264, 176)),
+            (stretching((4.4, 4.4), (39 * 4.4 + 1.7, 1.7)) @ turning(90), (176, 264)),
+        ],
+        ids=["mirrored", "on its side"],
+    )
+    def test_no_seam_at_the_edges_of_a_picture_that_is_made_larger(self, matrix, size):
         """The border's pixels are repeated, as `cv2.resize` does; black mixed in would be a dark frame."""
-        drawn = Picture(self.white).moved(stretching((-4.4, 4.4), (59 * 4.4 + 1.7, 1.7)), (264, 176)).pixels()
-        assert drawn.min() == 255
+        assert Picture(self.white).moved(matrix, size).pixels().min() == 255
 
 
 class File:
@@ -212,14 +219,15 @@ class TestShrinking:
             np.testing.assert_allclose(found, project(np.array([419.5, 319.5]), matrix), atol=0.02)
 
     def test_blocks_that_reach_over_the_edge_repeat_its_pixels(self):
-        drawn = Picture(np.full((101, 99, 3), 200, np.uint8)).moved(
-            stretching((0.25, 0.25), (-0.375, -0.375)), (25, 26)
-        )
-        assert drawn.pixels()[:25, :24].min() == 200
+        """99 x 101 px are 24.75 x 25.25 of those of the result."""
+        grey = Picture(np.full((101, 99, 3), 200, np.uint8))
+        drawn = grey.moved(stretching((0.25, 0.25), (-0.375, -0.375)), (25, 26)).pixels()
+        assert drawn[:25].min() == 200
+        assert drawn[25].max() == 0
 
 
 def test_pixels_of_other_types():
     source = smooth().astype(np.float32) / 255
     drawn = Picture(source).moved(about(CENTRE, turning(8)), (180, 120)).pixels()
-    assert drawn.dtype == np.float32
+    assert drawn.dtype == Picture(source).moved(shift((200, 0)), (180, 120)).pixels().dtype == np.float32
     assert np.abs(drawn - reference(source, about(CENTRE, turning(8)), (180, 120), 0)).max() < 0.004
