@@ -90,8 +90,10 @@ def text_outline(width: float, height: float, bend: float, turn: float) -> np.nd
 def ours(**case):
     import ppdet_db.data.transforms  # noqa: F401, registers them
     from ppdet_db.data.dataset import DetDataset
+    from ppdet_db.data.worker import set_up_worker
     from ppdet_db.registry import TRANSFORMS as REGISTRY
 
+    set_up_worker()  # as each process of a loader does
     image, label = picture_and_label(**case)
 
     class OnePicture(DetDataset):

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from paddle.io import BatchSampler, DataLoader
 
 from ppdet_db.contract import BadSample, Ragged
 from ppdet_db.data.dataset import DetDataset
+from ppdet_db.data.worker import set_up_worker
 
 
 class EpochSampler(BatchSampler):
@@ -132,16 +132,8 @@ def make_loader(dataset: DetDataset, sampler: EpochSampler, *, num_workers: int,
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=num_workers,
-        worker_init_fn=use_one_core,
+        worker_init_fn=set_up_worker,
         use_shared_memory=use_shared_memory and num_workers > 0,
         persistent_workers=False,
         return_list=True,
     )
-
-
-def use_one_core(worker: int) -> None:
-    """In a worker OpenCV works alone: of itself it would start as many threads as the machine has cores, in each.
-
-    0 and not 1, which waits for ever for the threads that only the parent process has (OpenCV 4.11 and 5.0).
-    """
-    cv2.setNumThreads(0)
