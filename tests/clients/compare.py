@@ -16,6 +16,7 @@ from ppdet_db.geometry import polygon_iou
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared/data"
 CONFIG = "configs/det/PP-OCRv6/PP-OCRv6_small_det.yml"
+SCENES = "configs/det/det_mv3_db_synthetic.yml"
 CLIENTS = ("paddleocr", "rapidocr")
 RESIZE = "Eval.dataset.transforms.DetResizeForTest"
 RUNS = {
@@ -26,14 +27,21 @@ IOU, SHARE = 0.9, 0.95
 """So many of the boxes, on both sides, must have a partner that overlaps them so much."""
 
 
-def pictures_in(folder: str | None) -> list[Path]:
-    """Five pictures: the first of a folder, or of three real data sets where they are."""
-    if folder:
-        return sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))[:5]
-    return [
+def pictures_in(folder: Path) -> list[Path]:
+    """The first five of a folder."""
+    return sorted(file for file in folder.glob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))[:5]
+
+
+def other_pictures(out: Path) -> list[Path]:
+    """Five of three real data sets where they are, else drawn scenes."""
+    real = [
         file for name, count in (("sroie", 2), ("td500", 2), ("icdar2015", 1))
         for file in sorted((SHARED / name / "val").glob("*.jpg"))[:count]
     ]  # fmt: skip
+    if real:
+        return real
+    tool("dump_dataset.py", "-c", SCENES, "--number", "5", "--out", out / "scenes")
+    return pictures_in(out / "scenes/pictures")
 
 
 def tool(name: str, *arguments: str | Path) -> None:
@@ -69,15 +77,16 @@ def overlaps(boxes: list, others: list) -> list[float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", type=Path, required=True, help="of the environment that the clients are in")
-    parser.add_argument("--pictures", help="a folder; its first five pictures are taken")
+    parser.add_argument("--pictures", type=Path, help="a folder; its first five pictures are taken")
     parser.add_argument("--out", type=Path, default=Path("build/clients"))
     arguments = parser.parse_args()
-    pictures = [file.resolve() for file in pictures_in(arguments.pictures)]
-    if not pictures:
-        print("error: no pictures: give a folder with PICTURES=FOLDER", file=sys.stderr)
-        return 1
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    found = pictures_in(arguments.pictures) if arguments.pictures else other_pictures(out)
+    pictures = [file.resolve() for file in found]
+    if not pictures:
+        print(f"error: {arguments.pictures}: no pictures there; give a folder with PICTURES=FOLDER", file=sys.stderr)
+        return 1
     [onnx] = arguments.python.parents[1].glob("lib/python*/site-packages/rapidocr/models/PP-OCRv6_det_small.onnx")
     tool("import_weights.py", "-c", CONFIG, "--from", onnx, "--out", out / "weights")
     rows = []
