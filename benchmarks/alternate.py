@@ -8,12 +8,12 @@ function without arguments: one call is what is timed.
     if __name__ == "__main__":
         sys.exit(compare("Label maps, 640 x 640", CASES, ours, peer))
 
-Each side is a process with an interpreter and packages of its own. They are held to the same core with one thread, and
-one waits while the other works: block by block, in the order A B B A ..., so that a machine whose speed drifts treats
-both alike. Counted is processor time, with that of child processes, because other programs may want the core too. The
-ratio is the median over the ratios of neighbouring blocks. A call may return a dict of numbers: the last ones stand in
-the table, ours / the peer's, so that it can be seen that both have done the same. Where `seconds` is among them, the
-call has measured itself.
+Each side is a process with an interpreter and packages of its own, a new one in every case. Both are held to the same
+core with one thread, and one waits while the other works: block by block, in the order A B B A ..., so that a machine
+whose speed drifts treats both alike. Counted is processor time, with that of child processes, because other programs
+may want the core too. The ratio is the median over the ratios of neighbouring blocks. A call may return a dict of
+numbers: the last ones stand in the table, ours / the peer's, so that it can be seen that both have done the same. Where
+`seconds` is among them, the call has measured itself.
 """
 
 import argparse
@@ -78,29 +78,38 @@ def compare(
         parser.error("the peer's wheel lacks what this compares with: give --peer DIR (benchmarks/README.md)")
     if not Path(arguments.peer_python).is_file():
         parser.error(f"{arguments.peer_python} is not there: `make .venv-peer/installed` makes it")
-    mine = Worker("ours", sys.executable, ROOT, arguments.core)
-    theirs = Worker("peer", arguments.peer_python, arguments.peer and Path(arguments.peer).resolve(), arguments.core)
-    lines = [f"**{subject}.** {machine()}, one core; {commit()}.", ""]
-    lines += [f"Ours: {mine.versions}. Peer: {theirs.versions}.", ""]
+    sources = Path(arguments.peer).resolve() if arguments.peer else None
+
+    def both() -> tuple[Worker, Worker]:
+        mine = Worker("ours", sys.executable, ROOT, arguments.core)
+        return mine, Worker("peer", arguments.peer_python, sources, arguments.core)
+
+    mine, theirs = both()
+    with mine, theirs:
+        versions = f"Ours: {mine.ask(versions=True)}. Peer: {theirs.ask(versions=True)}."
+    lines = [f"**{subject}.** {machine()}, one core; {commit()}.", "", versions, ""]
     lines += ["| Case | Ours | Peer | Times as fast | At least | Result, ours / peer |", "|---|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)
     for number, case in enumerate(cases):
         if arguments.only in case.name:
-            lines.append(row(case, mine, theirs, number, arguments.blocks))
+            lines.append(row(case, number, *both(), arguments.blocks))
             print(lines[-1], flush=True)
     if arguments.write:
         write(Path(arguments.write), Path(sys.argv[0]).stem, lines)
     return 0
 
 
-def row(case: Case, mine: "Worker", theirs: "Worker", number: int, blocks: int) -> str:
-    """Let both sides take turns in a case; its line of the table."""
-    results = {worker: worker.ask(prepare=number) for worker in (mine, theirs)}
+def row(case: Case, number: int, mine: "Worker", theirs: "Worker", blocks: int) -> str:
+    """Lets both sides take turns in a case. Its line of the table."""
+    results: dict[Worker, dict[str, float]] = {}
     times: dict[Worker, list[float]] = {mine: [], theirs: []}
-    for block in range(blocks):
-        for worker in (mine, theirs) if block % 2 == 0 else (theirs, mine):
-            results[worker] = worker.ask(run=True)
-            times[worker].append(results[worker].pop("seconds"))
+    with mine, theirs:
+        for worker in (mine, theirs):
+            worker.ask(prepare=number)
+        for block in range(blocks):
+            for worker in (mine, theirs) if block % 2 == 0 else (theirs, mine):
+                results[worker] = worker.ask(run=True)
+                times[worker].append(results[worker].pop("seconds"))
     ratio = statistics.median(b / a for a, b in zip(times[mine], times[theirs], strict=True))
     own, other = (duration(statistics.median(times[worker])) for worker in (mine, theirs))
     found = "; ".join(f"{name} {value:.6g} / {results[theirs][name]:.6g}" for name, value in results[mine].items())
@@ -109,9 +118,9 @@ def row(case: Case, mine: "Worker", theirs: "Worker", number: int, blocks: int) 
 
 
 class Worker:
-    """A side in a process of its own, asked by lines of JSON."""
+    """A side in a process of its own, asked by lines of JSON. `with` it, the process ends afterwards."""
 
-    def __init__(self, side: str, python: str, sources: Path | str | None, core: int) -> None:
+    def __init__(self, side: str, python: str, sources: Path | None, core: int) -> None:
         self.side = side
         self.process = subprocess.Popen(
             [python, sys.argv[0], "--side", side],
@@ -120,7 +129,6 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.versions = self.ask(versions=True)
 
     def ask(self, **question: Any) -> Any:
         assert self.process.stdin
@@ -131,6 +139,14 @@ class Worker:
         if not answer:
             raise SystemExit(f"the side {self.side!r} stopped at {question}; what it said stands above")
         return json.loads(answer)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: Any) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def serve(side: str, cases: Sequence[Case], build: Build) -> None:
