@@ -1,5 +1,7 @@
 """A random crop that runs through no text, brought to a fixed size."""
 
+import math
+
 import numpy as np
 
 from ppdet_db.data.transforms.deferring import Deferring, picture_of
@@ -104,25 +106,25 @@ def overlaps(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     return np.all((polys.max(axis=1) > low - 0.5) & (polys.min(axis=1) < high - 0.5), axis=1)
 
 
-def free_strips(coordinates: np.ndarray, length: int) -> np.ndarray:
-    """(n, 2): first and last edge of each run of neighbouring edges that no text straddles.
+def free_strips(coordinates: np.ndarray, length: int) -> list[tuple[int, int]]:
+    """First and last edge of each run of neighbouring edges that no text straddles.
 
     Args:
         coordinates: (K, P), the points' x or y.
         length: of the picture along this axis; edge e lies before pixel e, at e - 0.5, for e in 0 ... length.
     """
-    first = np.floor(coordinates.min(axis=1) + 0.5).astype(int) + 1  # the first and last edge that a text straddles
-    last = np.ceil(coordinates.max(axis=1) + 0.5).astype(int) - 1
-    # cutting at 0 or `length` cuts nothing that the picture still has
-    begin, end = np.clip(first, 1, length), np.clip(last + 1, 1, length)
-    change = np.bincount(begin, minlength=length + 2) - np.bincount(np.maximum(begin, end), minlength=length + 2)
-    free = np.zeros(length + 3, int)
-    free[1:-1] = np.cumsum(change)[: length + 1] == 0
-    turns = np.flatnonzero(np.diff(free))
-    return np.stack([turns[::2], turns[1::2] - 1], axis=1)
+    strips, free_from = [], 0
+    for low, high in sorted(zip(coordinates.min(axis=1).tolist(), coordinates.max(axis=1).tolist(), strict=True)):
+        # the edges that it straddles, but for 0 and `length`: cutting there cuts nothing that the picture still has
+        first, last = max(math.floor(low + 0.5) + 1, 1), min(math.ceil(high + 0.5) - 1, length - 1)
+        if first <= last:
+            if free_from < first:
+                strips.append((free_from, first - 1))
+            free_from = max(free_from, last + 1)
+    return [*strips, (free_from, length)]
 
 
-def draw_edges(strips: np.ndarray, rng: np.random.Generator) -> list[int]:
+def draw_edges(strips: list[tuple[int, int]], rng: np.random.Generator) -> list[int]:
     """Two edges in order, each from a strip drawn at random: narrow gaps between texts are used as often as margins."""
-    drawn = strips[rng.integers(len(strips), size=2)].tolist()
+    drawn = [strips[i] for i in rng.integers(len(strips), size=2)]
     return sorted(first + int(rng.integers(last - first + 1)) for first, last in drawn)

@@ -33,14 +33,14 @@ def is_affine(matrix: np.ndarray) -> bool:
 
 def is_upright(matrix: np.ndarray) -> bool:
     """Whether what was horizontal stays so, or becomes vertical; mirrored is upright as well."""
-    (a, b), (c, d) = np.abs(matrix[:2, :2])
-    return is_affine(matrix) and bool(max(b, c) < EXACT or max(a, d) < EXACT)
+    (a, b, _), (c, d, _), _ = matrix.tolist()
+    return is_affine(matrix) and (max(abs(b), abs(c)) < EXACT or max(abs(a), abs(d)) < EXACT)
 
 
 def stretch(matrix: np.ndarray) -> float:
     """By how much lengths grow along the direction in which they grow most; without bound under perspective."""
     if not is_affine(matrix):
         return math.inf
-    (a, b), (c, d) = matrix[:2, :2].tolist()
+    (a, b, _), (c, d, _), _ = matrix.tolist()
     squares, area = a * a + b * b + c * c + d * d, a * d - b * c
     return math.sqrt((squares + math.sqrt(max(squares**2 - 4 * area**2, 0))) / 2)  # the larger singular value

@@ -1,6 +1,5 @@
 """A picture that is drawn when its pixels are asked for: what moves it on the way is multiplied into one matrix."""
 
-import copy
 from collections.abc import Sequence
 
 import cv2
@@ -26,18 +25,25 @@ class Picture:
 
     Args:
         source: pixels (H, W, 3), uint8 or float32, or a file that can give them.
+        shape: (h, w, 3), as it will be drawn.
+        matrix: (3, 3), from the source's pixels to those of the picture, centres at whole numbers.
+        window: corners (x, y) of what may be seen; the rest is black.
+        is_turned: whether its edges have been aslant; then the warp draws what is around it.
     """
 
-    def __init__(self, source: np.ndarray | JpegFile):
+    def __init__(
+        self,
+        source: np.ndarray | JpegFile,
+        shape: tuple[int, ...] | None = None,
+        matrix: np.ndarray = np.eye(3),  # noqa: B008, never changed
+        window: np.ndarray | None = None,
+        is_turned: bool = False,
+    ):
         self.source = source
-        self.shape: tuple[int, ...] = source.shape
-        """(h, w, 3), as it will be drawn."""
-        self.matrix = np.eye(3)
-        """From the source's pixels to those of the picture, centres at whole numbers."""
-        self.window = canvas(self.size)
-        """Corners (x, y) of what may be seen; the rest is black."""
-        self.is_turned = False
-        """Whether its edges have been aslant; then the warp draws what is around it."""
+        self.shape = source.shape if shape is None else shape
+        self.matrix = matrix
+        self.window = canvas(self.shape[1::-1]) if window is None else window
+        self.is_turned = is_turned
 
     @property
     def size(self) -> np.ndarray:
@@ -54,15 +60,12 @@ class Picture:
         picture = self
         if turns and not self._is_whole():
             picture = Picture(self.pixels())  # what is outside the window must not turn into it
-        moved = copy.copy(picture)
-        moved.shape = (int(size[1]), int(size[0]), 3)
-        moved.matrix = matrix @ picture.matrix
-        moved.is_turned = picture.is_turned or turns
-        moved.window = canvas(size) if window is None else window
+        window = canvas(size) if window is None else window
         if not turns:
-            corners = project(picture.window, matrix)
-            moved.window = np.clip(np.sort(corners, axis=0), *moved.window)
-        return moved
+            corners = np.sort(project(picture.window, matrix), axis=0)
+            window = np.minimum(np.maximum(corners, window[0]), window[1])
+        shape = (int(size[1]), int(size[0]), 3)
+        return Picture(picture.source, shape, matrix @ picture.matrix, window, picture.is_turned or turns)
 
     def scaled(self, size: Sequence[int]) -> "Picture":
         """Stretched to `size` [w, h] as `cv2.resize` does: a pixel's centre x goes to (x + 0.5) s - 0.5."""
