@@ -8,14 +8,16 @@ from typing import Any
 
 from ppdet_db.contract import BadSample
 from ppdet_db.data.dataset import DetDataset
+from ppdet_db.data.transforms.deferring import Deferring, drawn
+from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.errors import DetError
 
-READ = "read"
-"""Beside the transforms' names."""
+READ, DRAW = "read", "decode and warp"
+"""Beside the transforms' names: reading the file, and drawing a picture that transforms have left undrawn."""
 
 
 def transform_seconds(dataset: DetDataset, keys: Iterable[tuple[int, int]]) -> dict[str, float]:
-    """Mean seconds a picture, in order: `READ`, and each transform by its name.
+    """Mean seconds a picture, in order: `READ`, each transform by its name, `DRAW` where it comes about.
 
     The first picture is prepared once more and not counted, for what happens only once. Further samples that a
     transform asks for (CopyPaste) count where their own time is spent.
@@ -37,6 +39,8 @@ def transform_seconds(dataset: DetDataset, keys: Iterable[tuple[int, int]]) -> d
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
     def apply_timed(transform: Callable[[dict], dict], sample: dict) -> dict:
+        if isinstance(sample.get("image"), Picture) and not isinstance(transform, Deferring):
+            sample = timed(DRAW, drawn, sample)
         return timed(type(transform).__name__, dataset.apply, transform, sample)
 
     watched = copy.copy(dataset)
@@ -54,7 +58,7 @@ def transform_seconds(dataset: DetDataset, keys: Iterable[tuple[int, int]]) -> d
 def reading_seconds(dataset: DetDataset, pictures: int = 16) -> dict[str, float]:
     """Mean seconds a picture of `decode`, with the reading of the file, and `resize`, all transforms behind it."""
     seconds = transform_seconds(dataset, [(0, index) for index in range(min(pictures, len(dataset)))])
-    decode = sum(seconds.pop(name, 0.0) for name in (READ, "DecodeImage"))
+    decode = sum(seconds.pop(name, 0.0) for name in (READ, "DecodeImage", DRAW))
     return {"decode": decode, "resize": sum(seconds.values())}
 
 

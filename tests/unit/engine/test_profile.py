@@ -7,8 +7,10 @@ import pytest
 
 from ppdet_db.contract import BadSample
 from ppdet_db.data.dataset import DetDataset
+from ppdet_db.data.transforms.deferring import Deferring
+from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.engine import profile
-from ppdet_db.engine.profile import READ, advice, reading_seconds, transform_seconds
+from ppdet_db.engine.profile import DRAW, READ, advice, reading_seconds, transform_seconds
 from ppdet_db.errors import DetError, SampleError
 
 
@@ -63,6 +65,18 @@ class Mix(Takes):
     ext_data_num = 2
 
 
+class Undrawn(Deferring):
+    """Takes two seconds to be drawn, which nobody does before `Takes`."""
+
+    def __init__(self, clock: Clock):
+        self.clock = clock
+
+    def deferred(self, sample: dict) -> dict:
+        picture = Picture(np.zeros((4, 4, 3), np.uint8))
+        picture.pixels = lambda: (self.clock.spend(2), np.zeros((4, 4, 3), np.uint8))[1]
+        return {**sample, "image": picture}
+
+
 @pytest.mark.parametrize(
     ("transforms", "expected"),
     [
@@ -73,8 +87,9 @@ class Mix(Takes):
         (lambda clock: [Takes(clock, 100, 2, 4)], {READ: 1, "Takes": 3}),
         # three pictures are read and resized, one is mixed
         (lambda clock: [Resize(clock, 4), Mix(clock, 5)], {READ: 3, "Resize": 12, "Mix": 5}),
+        (lambda clock: [Undrawn(clock), Takes(clock, 3)], {READ: 1, "Undrawn": 0, DRAW: 2, "Takes": 3}),
     ],
-    ids=["none", "two", "one name twice", "the first call", "further pictures"],
+    ids=["none", "two", "one name twice", "the first call", "further pictures", "a picture that is drawn later"],
 )
 def test_seconds_of_a_picture(transforms, expected, clock):
     dataset = Pictures(clock, transforms(clock))
@@ -101,6 +116,7 @@ def test_a_bad_picture_is_named(clock):
 def test_decoding_has_the_reading_and_resizing_the_rest(clock):
     decoding = Pictures(clock, [type("DecodeImage", (Takes,), {})(clock, 3), Resize(clock, 4), Takes(clock, 5)])
     assert reading_seconds(decoding) == {"decode": 4, "resize": 9}
+    assert reading_seconds(Pictures(clock, [Undrawn(clock), Resize(clock, 4)])) == {"decode": 3, "resize": 4}
 
 
 @pytest.mark.parametrize(
