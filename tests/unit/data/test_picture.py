@@ -8,7 +8,7 @@ from ppdet_db.data.transforms.matrix import project, shift, stretching
 from ppdet_db.data.transforms.picture import Picture
 
 MOST_APART = 1 if int(cv2.__version__.split(".")[0]) >= 5 else 5
-"""Grey levels. OpenCV 4 rounds places to 1/32 pixel: where the picture ends in black that is up to 255 / 64 grey levels."""
+"""Grey levels. OpenCV 4 rounds places to 1/32 pixel: beside black that is up to 255 / 64 of them."""
 
 
 def smooth(shape=(120, 180), seed=0):
