@@ -200,13 +200,15 @@ def test_a_bad_file_gives_infer_and_eval_one_error_and_they_do_nothing(
 
 
 @pytest.mark.parametrize("place", ["beside the graph", "in the metadata"])
-@pytest.mark.parametrize("harm", ["Global: {imports: [harm.py]}\n", "x: !!python/object/apply:os.mkdir [harmed]\n"])
+@pytest.mark.parametrize("harm", ["Global: {imports: [MODULE.py]}\n", "x: !!python/object/apply:os.mkdir [harmed]\n"])
 def test_what_an_exported_model_says_of_itself_runs_nothing(
     place: str, harm: str, exported: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    module = f"harm_{place.replace(' ', '_')}"  # a name of its own: Python imports one but once
+    harm = harm.replace("MODULE", module)
     text = (exported / "inference.yml").read_text().replace("Global:", harm + "Ours:", 1)
     for folder in (Path(), exported):
-        (folder / "harm.py").write_text("import os; os.mkdir('harmed')\n")
+        (folder / f"{module}.py").write_text("import os; os.mkdir('harmed')\n")
     model = exported / "inference.json"
     if place == "beside the graph":
         (exported / "inference.yml").write_text(text)
