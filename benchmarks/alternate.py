@@ -207,8 +207,16 @@ def machine() -> str:
 
 
 def commit() -> str:
-    run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return f"commit {run.stdout.strip()}" if run.returncode == 0 else "no checkout"
+    """That of the checkout, `with changes` where there are some, other tables aside."""
+
+    def git(*command: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
+
+    described = git("describe", "--always")
+    if described.returncode:
+        return "no checkout"
+    changed = git("diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/RESULTS.md").returncode
+    return f"commit {described.stdout.strip()}{' with changes' if changed else ''}"
 
 
 def duration(seconds: float) -> str:
