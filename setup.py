@@ -24,6 +24,7 @@ RUN_ONNX = ["onnx>=1.17", "onnxruntime>=1.23"]
 ONNX = [*RUN_ONNX, "paddle2onnx>=2.1,<3; python_version < '3.13'"]
 OPENVINO = ["openvino>=2025"]
 PDF = ["pypdfium2>=4.30"]
+FAST = ["numba>=0.61"]
 
 
 def requirements() -> list[str]:
@@ -54,9 +55,11 @@ setup(
         "openvino": OPENVINO,
         # pages of PDF files as pictures
         "pdf": PDF,
+        # compiles the drawing of label maps, which NumPy does several times slower
+        "fast": FAST,
         # packages that carry PP-OCR's detectors, and what it takes to read these and to run them for comparison
         "weights": ["rapidocr>=3.10", "rapidocr-onnxruntime>=1.4.4; python_version < '3.13'", *RUN_ONNX],
-        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *ONNX, *OPENVINO, *PDF],
+        "dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", *ONNX, *OPENVINO, *PDF, *FAST],
     },
     entry_points={"console_scripts": ["ppdet-db = ppdet_db.cli.__main__:main"]},
 )
