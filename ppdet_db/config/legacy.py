@@ -35,7 +35,6 @@ def _not_yet(what: str) -> Fate:
 
 _DEVICE = Fate("refuse", "only CPU and NVIDIA GPUs (use_gpu) are supported. Set it to false or remove it")
 _RECOGNITION = _ignore("only text recognition uses it")
-_AMP = _ignore("has no effect without use_amp")
 
 FATES: dict[tuple[str, str], Fate] = {
     ("Global", "use_xpu"): _DEVICE,
@@ -44,15 +43,7 @@ FATES: dict[tuple[str, str], Fate] = {
     ("Global", "use_gcu"): _DEVICE,
     ("Global", "use_metax_gpu"): _DEVICE,
     ("Global", "use_iluvatar_gpu"): _DEVICE,
-    ("Global", "use_amp"): _not_yet("mixed precision"),
-    ("Global", "amp_level"): _AMP,
-    ("Global", "amp_dtype"): _AMP,
-    ("Global", "scale_loss"): _AMP,
-    ("Global", "use_dynamic_loss_scaling"): _AMP,
-    ("Global", "amp_custom_black_list"): _AMP,
-    ("Global", "amp_custom_white_list"): _AMP,
-    ("Global", "to_static"): _not_yet("training as a static graph"),
-    ("Global", "d2s_train_image_shape"): _ignore("has no effect without to_static"),
+    ("Global", "d2s_train_image_shape"): _ignore("the static graph takes the size of the crops"),
     ("Global", "use_sync_bn"): _not_yet("batch normalisation over several GPUs"),
     ("Global", "distributed"): _ignore("follows from how the program is started"),
     ("Global", "find_unused_parameters"): _ignore("training on several GPUs takes every weight as used"),
@@ -85,7 +76,7 @@ FATES: dict[tuple[str, str], Fate] = {
     ("lr", "step_each_epoch"): _ignore("follows from the number of pictures and the batch size"),
     ("Optimizer", "group_lr"): _ignore("only text recognition has groups of weights with a rate of their own"),
     ("Optimizer", "lazy_mode"): _ignore("no network here has sparse gradients"),
-    ("Optimizer", "multi_precision"): _AMP,
+    ("Optimizer", "multi_precision"): _ignore("weights and moments are float32 under use_amp too"),
     ("lr", "last_epoch"): _ignore("follows from the checkpoint", (-1, None)),
     ("DecayLearningRate", "end_lr"): _ignore("the rate ends at 0, as in PaddleOCR; Linear has another end", (0, None)),
     ("DecayLearningRate", "warmup_epoch"): _ignore("has no warm-up, as in PaddleOCR; Linear has one", (0, None)),

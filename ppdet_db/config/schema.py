@@ -90,6 +90,14 @@ class GlobalOptions:
         save_res_path: the file that predictions go to.
         save_inference_dir: the folder that an exported model goes to; null for ./output/inference.
         model_name: name of an exported model; PaddleX reads those that have the name of a model of its own.
+        use_amp: mixed precision, on a GPU; a CPU computes in float32 all the same.
+        amp_level: O1: in 16 bits what gains from it; O2: all but what must not.
+        amp_dtype: the 16 bits.
+        scale_loss: factor on the loss with float16, so that small gradients do not become 0.
+        use_dynamic_loss_scaling: let that factor grow, and shrink when gradients overflow.
+        amp_custom_black_list: operations to keep in float32.
+        amp_custom_white_list: operations to do in 16 bits.
+        to_static: train the network as a static graph.
         seed: of everything random.
         imports: modules or .py files with components of your own.
         strict: False turns unknown keys into warnings.
@@ -119,6 +127,14 @@ class GlobalOptions:
     save_res_path: str = "./output/predicts_det.txt"
     save_inference_dir: str | None = None
     model_name: str = "PP-OCRv4_mobile_det"
+    use_amp: bool = False
+    amp_level: Literal["O1", "O2"] = "O2"
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"
+    scale_loss: float = 1.0
+    use_dynamic_loss_scaling: bool = False
+    amp_custom_black_list: list[str] = field(default_factory=list)
+    amp_custom_white_list: list[str] = field(default_factory=list)
+    to_static: bool = False
     seed: int = 1024
     imports: list[str] = field(default_factory=list)
     strict: bool = True
@@ -131,6 +147,8 @@ class GlobalOptions:
         _at_least(0, save_epoch_step=self.save_epoch_step, seed=self.seed)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+        if self.scale_loss <= 0:
+            raise ValueError(f"scale_loss must be above 0, got {self.scale_loss}")
         if self.ema_gamma <= 0:
             raise ValueError(f"ema_gamma must be above 0, got {self.ema_gamma}")
         step = self.eval_batch_step

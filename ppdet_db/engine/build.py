@@ -99,6 +99,26 @@ def build_model(section: Any) -> DetModel:
     return model
 
 
+def trained_as(model: DetModel, to_static: bool) -> Callable[[paddle.Tensor], dict]:
+    """The network as training calls it: itself, its copy among several processes, or a static graph of it.
+
+    The graph shares the weights. The network itself, which is evaluated, averaged and saved, stays what it is.
+
+    Raises:
+        DetError: a static graph in several processes.
+    """
+    several = paddle.distributed.get_world_size() > 1
+    if several and to_static:
+        raise DetError("Global.to_static is not supported in several processes: leave it out there")
+    if several:
+        return paddle.DataParallel(model)
+
+    def predict(images: paddle.Tensor) -> dict:
+        return model(images)
+
+    return paddle.jit.to_static(predict, full_graph=True) if to_static else model
+
+
 def build_loss(section: Any) -> Callable[[dict, dict], dict]:
     """`Loss`: called as `loss(preds, batch)`, returns a dict of scalars."""
     return _checked("Loss", section).build()

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ppdet_db.config import Plan
 from ppdet_db.engine import build, checkpoint
+from ppdet_db.engine.amp import MixedPrecision
 from ppdet_db.engine.divergence import finite_medians, refuse_bad_weights
 from ppdet_db.engine.ema import ModelEMA
 from ppdet_db.engine.evaluate import evaluate, predict_with, refuse_bad
@@ -90,11 +91,12 @@ class Trainer:
         self.bottleneck_told = False
         self.stop = StopSignals()
         self.ema: ModelEMA | None = None
+        self.amp = MixedPrecision(options)
 
         if options.eval_engine:
             self._on_engine(self.model)  # that this network or machine cannot do it is told now, not after an epoch
         self._begin(resume)
-        self.network = paddle.DataParallel(self.model) if paddle.distributed.get_world_size() > 1 else self.model
+        self.network = build.trained_as(self.model, options.to_static)
 
     def fit(self) -> dict[str, Any]:
         """Runs the epochs that are left. Returns the best evaluation. After a stop it may be called again.
@@ -140,11 +142,12 @@ class Trainer:
         pictures = [len(batch["image"]) for batch in batches]
         total: dict[str, paddle.Tensor] = {}
         for batch, count in zip(batches, pictures, strict=True):
-            losses = self.loss(self.network(batch["image"]), batch)
+            with self.amp.forward():
+                losses = self.loss(self.network(batch["image"]), batch)
             losses = {name: value * (count / sum(pictures)) for name, value in losses.items()}
-            losses["loss"].backward()
+            self.amp.backward(losses["loss"])
             total = {name: value.detach() + total.get(name, 0) for name, value in losses.items()}
-        self.optimizer.step()
+        self.amp.step(self.optimizer)
         self.optimizer.clear_grad()
         self.schedule.step()
         if self.ema:
@@ -221,6 +224,7 @@ class Trainer:
             "seed": self.options.seed,
             "random_states": checkpoint.random_states(),
             "ema": self.ema.state_dict() if self.ema else None,
+            "amp": self.amp.state_dict(),
             "frozen": [name for name, weight in self.model.named_parameters() if weight.stop_gradient],
         }
         average = self.ema.model if self.ema else None
@@ -265,7 +269,7 @@ class Trainer:
             ) from error
 
     def _log_notes(self, old_config: Path, resume: bool) -> None:
-        for note in self.plan.notes:
+        for note in (*self.plan.notes, *self.amp.notes):
             logger.info("note: %s", note)
         kind = os.environ.get("MKL_DEBUG_CPU_TYPE")
         if kind and paddle.get_device() == "cpu":
@@ -316,6 +320,7 @@ class Trainer:
                 "checkpoint from the end of an epoch."
             )
         self.schedule.set_state_dict(state["schedule"])
+        self.amp.set_state_dict(state.get("amp", {}))
         checkpoint.set_random_states(state["random_states"])
         logger.info(
             "resumed from %s: epoch %d, batch %d, step %d, lr %.6g",

@@ -218,8 +218,8 @@ PROBLEMS = [
     (
         "a feature to come",
         "print_batch_step: 5",
-        "use_amp: true",
-        ["b.yml:3: Global.use_amp: not supported yet: mixed precision. Set it to false or remove it"],
+        "use_wandb: true",
+        ["b.yml:3: Global.use_wandb: not supported yet: logging to Weights & Biases. Set it to false or remove it"],
     ),
     (
         "a sampler",
@@ -261,7 +261,7 @@ def test_all_problems_come_together_those_of_overrides_too(folder: Path, base: s
 NOTES = [
     ("nothing to say", "box_thresh: 0.6", "box_thresh: 0.6", []),
     ("a key that asks for nothing", "print_batch_step: 5", "use_visualdl: false", []),
-    ("a feature to come, switched off", "print_batch_step: 5", "use_amp: false", []),
+    ("a feature to come, switched off", "print_batch_step: 5", "use_wandb: false", []),
     (
         "a key without effect",
         "print_batch_step: 5",
@@ -303,11 +303,12 @@ NOTES = [
         "print_batch_step: 5",
         "strict: false\n  colour: blue",
         [
-            "b.yml:4: Global.colour: ignored: Global has no parameter 'colour'. Known: accumulate, checkpoints, "
-            "data_root, ema_decay, ema_decay_type, ema_filter_no_grad, ema_gamma, epoch_num, eval_batch_epoch, "
-            "eval_batch_step, eval_engine, freeze, freeze_norm, imports, infer_img, log_smooth_window, model_name, "
-            "pretrained_model, print_batch_step, save_epoch_step, save_inference_dir, save_model_dir, save_res_path, "
-            "seed, strict, use_ema, use_gpu."
+            "b.yml:4: Global.colour: ignored: Global has no parameter 'colour'. Known: accumulate, "
+            "amp_custom_black_list, amp_custom_white_list, amp_dtype, amp_level, checkpoints, data_root, ema_decay, "
+            "ema_decay_type, ema_filter_no_grad, ema_gamma, epoch_num, eval_batch_epoch, eval_batch_step, eval_engine, "
+            "freeze, freeze_norm, imports, infer_img, log_smooth_window, model_name, pretrained_model, "
+            "print_batch_step, save_epoch_step, save_inference_dir, save_model_dir, save_res_path, scale_loss, seed, "
+            "strict, to_static, use_amp, use_dynamic_loss_scaling, use_ema, use_gpu."
         ],
     ),
     (
