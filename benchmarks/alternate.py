@@ -12,14 +12,15 @@ Each side is a process with an interpreter and packages of its own, a new one in
 core with one thread, and one waits while the other works: block by block, in the order A B B A ..., so that a machine
 whose speed drifts treats both alike. Counted is processor time, with that of child processes, because other programs
 may want the core too. The ratio is the median over the ratios of neighbouring blocks. A call may return a dict of
-numbers: the last ones stand in the table, ours / the peer's, so that it can be seen that both have done the same. Where
-`seconds` is among them, the call has measured itself.
+numbers: the last ones stand in the table, ours / the peer's, so that it can be seen that both have done the same;
+`agree` says how far apart they may be at all. Where `seconds` is among them, the call has measured itself.
 """
 
 import argparse
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import platform
 import re
@@ -54,13 +55,21 @@ Build = Callable[..., Callable[[], Any]]
 
 
 def compare(
-    subject: str, cases: Sequence[Case], ours: Build, peer: Build, *, needs_checkout: bool = False, blocks: int = 9
+    subject: str,
+    cases: Sequence[Case],
+    ours: Build,
+    peer: Build,
+    *,
+    needs_checkout: bool = False,
+    blocks: int = 9,
+    agree: float = math.inf,
 ) -> int:
     """Run a subject's script: the comparison, or one side of it in a worker. Returns the exit code.
 
     Args:
         needs_checkout: the peer's side imports what its wheel lacks, so `--peer DIR` is needed.
         blocks: how many ratios the median is of; each has `BLOCK` seconds of calls.
+        agree: the greatest difference between a result of ours and the peer's; a greater one ends the comparison.
     """
     parser = argparse.ArgumentParser(description=subject)
     parser.add_argument("--peer", metavar="DIR", help="a checkout of PaddleOCR v2.10.0, see benchmarks/README.md")
@@ -92,15 +101,15 @@ def compare(
     print("\n".join(lines), flush=True)
     for number, case in enumerate(cases):
         if arguments.only in case.name:
-            lines.append(row(case, number, *both(), arguments.blocks))
+            lines.append(row(case, number, *both(), arguments.blocks, agree))
             print(lines[-1], flush=True)
     if arguments.write:
         write(Path(arguments.write), Path(sys.argv[0]).stem, lines)
     return 0
 
 
-def row(case: Case, number: int, mine: "Worker", theirs: "Worker", blocks: int) -> str:
-    """Lets both sides take turns in a case. Its line of the table."""
+def row(case: Case, number: int, mine: "Worker", theirs: "Worker", blocks: int, agree: float) -> str:
+    """Lets both sides take turns in a case. Its line of the table; SystemExit where their results do not agree."""
     results: dict[Worker, dict[str, float]] = {}
     times: dict[Worker, list[float]] = {mine: [], theirs: []}
     with mine, theirs:
@@ -110,11 +119,15 @@ def row(case: Case, number: int, mine: "Worker", theirs: "Worker", blocks: int) 
             for worker in (mine, theirs) if block % 2 == 0 else (theirs, mine):
                 results[worker] = worker.ask(run=True)
                 times[worker].append(results[worker].pop("seconds"))
+    for name, value in results[mine].items():
+        other = results[theirs][name]
+        if not abs(value - other) <= agree:
+            raise SystemExit(f"{case.name}: {name} is {value:.6g} here and {other:.6g} at the peer's, not the same")
     ratio = statistics.median(b / a for a, b in zip(times[mine], times[theirs], strict=True))
-    own, other = (duration(statistics.median(times[worker])) for worker in (mine, theirs))
+    own, others = (duration(statistics.median(times[worker])) for worker in (mine, theirs))
     found = "; ".join(f"{name} {value:.6g} / {results[theirs][name]:.6g}" for name, value in results[mine].items())
     least = "" if case.at_least is None else f"{case.at_least:g}"
-    return f"| {case.name} | {own} | {other} | {ratio:.2f} | {least} | {found} |"
+    return f"| {case.name} | {own} | {others} | {ratio:.2f} | {least} | {found} |"
 
 
 class Worker:
