@@ -3,11 +3,13 @@
 import contextlib
 from typing import Any
 
-import numpy as np
 import paddle
 
 from ppdet_db.config import GlobalOptions
 from ppdet_db.errors import DetError
+
+LEFT_OUT_AT_MOST = 50
+"""So many steps in a row end a training: halved as often, any factor has become small enough for gradients to fit."""
 
 
 class MixedPrecision:
@@ -18,7 +20,7 @@ class MixedPrecision:
     threshold to the binary map are float32 in both: they say so themselves.
 
     With float16, small gradients would become 0: the loss is multiplied before its gradients are taken and these
-    divided afterwards. A step whose gradients are not finite is left out.
+    divided afterwards. A step whose gradients are not finite is left out: weights and moments stay what they are.
 
     Source: Micikevicius et al., Mixed Precision Training, arXiv 1710.03740.
 
@@ -45,7 +47,9 @@ class MixedPrecision:
             init_loss_scaling=options.scale_loss,
             use_dynamic_loss_scaling=options.use_dynamic_loss_scaling,
         )
-        self._make_factor_a_number()
+        if self.scaler.is_enable():
+            self._set_factor(options.scale_loss)
+        self.left_out = 0  # steps in a row
 
     def forward(self) -> contextlib.AbstractContextManager:
         """Around what computes predictions."""
@@ -56,25 +60,37 @@ class MixedPrecision:
         self.scaler.scale(loss).backward()
 
     def step(self, optimizer: Any) -> None:
-        """One step by the gradients that are there."""
+        """One step by the gradients that are there.
+
+        Raises:
+            DetError: for many steps now they have not been finite.
+        """
         self.scaler.step(optimizer)
+        if self.scaler.is_enable():
+            self.left_out = self.left_out + 1 if self.scaler._cache_found_inf else 0
+        if self.left_out == LEFT_OUT_AT_MOST:
+            raise DetError(
+                f"{self.left_out} steps in a row were left out, because their gradients are not finite in float16. Try "
+                "Global.use_dynamic_loss_scaling=true or a smaller Global.scale_loss, else Global.amp_dtype=bfloat16"
+            )
         self.scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
         """The factor on the loss and how long it has done, as plain data; empty without one."""
-        state = self.scaler.state_dict()
-        return {**state, "scale": state["scale"].item()} if state else {}
+        scaler = self.scaler
+        if not scaler.is_enable():
+            return {}
+        return {"scale": scaler._scale.item(), "incr_count": scaler._incr_count, "decr_count": scaler._decr_count}
 
     def set_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on with the factor of an earlier run, where both runs have one."""
-        if state and self.scaler.is_enable():
-            self.scaler.load_state_dict({**state, "scale": np.array([state["scale"]], np.float32)})
-            self._make_factor_a_number()
+        """Goes on with the factor of an earlier run, if this one looks for it; else `scale_loss` says what it is."""
+        if state and self.scaler.is_use_dynamic_loss_scaling():
+            self._set_factor(state["scale"])
+            self.scaler._incr_count, self.scaler._decr_count = state["incr_count"], state["decr_count"]
 
-    def _make_factor_a_number(self) -> None:
-        """Paddle 3.3.1 has it in shape [1], of which `float`, called when a step overflows, fails with NumPy 2.4."""
-        if self.scaler.is_enable():
-            self.scaler._scale = self.scaler._scale.reshape([])
+    def _set_factor(self, factor: float) -> None:
+        """As a number: Paddle 3.3.1 has it in shape [1], whose `float`, at a step that overflows, NumPy 2.4 refuses."""
+        self.scaler._scale = paddle.to_tensor(factor, "float32")
 
 
 def require_dtype(dtype: str) -> None:

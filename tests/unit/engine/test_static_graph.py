@@ -2,14 +2,19 @@
 
 import copy
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
 
-from ppdet_db.engine import Trainer
+from ppdet_db.engine import Trainer, checkpoint
 from ppdet_db.engine.build import build_model, trained_as
+from ppdet_db.engine.evaluate import predict_with
+from ppdet_db.engine.predictor import through_engine
+from ppdet_db.engine.weights import load_trained
 from ppdet_db.errors import DetError
 
 
@@ -42,6 +47,60 @@ def test_training_with_it_loses_as_much(plan):
         losses.append([row["loss"] for row in rows if row["kind"] == "train"])
     assert len(losses[0]) == 8
     np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
+
+
+BESIDE = (
+    "Global.use_ema=true",
+    "Global.accumulate=2",
+    "Train.loader.batch_size_per_card=1",
+    "Global.freeze=[backbone]",
+    "Global.freeze_norm=[backbone, head]",
+    "Global.eval_batch_step=2",
+    "Global.eval_engine=paddle",
+)
+
+
+class StopAtThree(Trainer):
+    def step(self, *batches):
+        if self.global_step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().step(*batches)
+
+
+def arrays(model: paddle.nn.Layer) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def test_stopped_and_resumed_equals_undisturbed_with_all_else_that_holds_weights(plan):
+    """The average, accumulated gradients, frozen parts and evaluations of what is exported."""
+    whole = Trainer(plan(*BESIDE, "Global.to_static=true", "Global.save_model_dir=whole"))
+    before = arrays(whole.model)
+    whole.fit()
+    StopAtThree(plan(*BESIDE, "Global.to_static=true")).fit()
+    assert checkpoint.load_state(Path("run/latest"))["global_step"] == 3
+    run = Trainer(plan(*BESIDE, "Global.to_static=true"), resume=True)
+    run.fit()
+    assert run.global_step == whole.global_step == 8
+    for one, other in ((run.model, whole.model), (run.ema.model, whole.ema.model)):
+        for name, value in arrays(one).items():
+            assert np.array_equal(value, arrays(other)[name]), name
+    held = [name for name, value in arrays(run.model).items() if np.array_equal(value, before[name])]
+    statistics = [name for name in before if name.endswith(("_mean", "_variance"))]
+    assert sorted(held) == sorted(
+        name for name in before if name.startswith("backbone") or (name in statistics and name.startswith("head"))
+    )
+
+
+def test_its_checkpoint_is_one_of_the_network_and_can_be_exported(plan):
+    run = Trainer(plan("Global.to_static=true"))
+    run.fit()
+    network = load_trained(plan("Global.checkpoints=run/latest"))
+    for name, value in arrays(network).items():
+        assert np.array_equal(value, run.model.state_dict()[name].numpy()), name
+    picture = paddle.rand([1, 3, 64, 96])
+    expected = predict_with(network)(picture)["maps"].numpy()
+    np.testing.assert_allclose(predict_with(run.model)(picture)["maps"].numpy(), expected, atol=0)
+    np.testing.assert_allclose(through_engine(run.model, "paddle")(picture)["maps"], expected, atol=1e-5)
 
 
 def test_not_in_several_processes(plan, monkeypatch):

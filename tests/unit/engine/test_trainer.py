@@ -197,6 +197,18 @@ class TestAccumulate:
         assert loss == pytest.approx(expected_loss, rel=1e-6)
         np.testing.assert_allclose(weight, expected_weight, rtol=0, atol=1e-6)
 
+    def test_training_with_it_loses_about_as_much(self, plan, scores):
+        """Each step has the same pictures in one batch or in two; batch norm and dice see them apart."""
+        losses = []
+        for folder, size, count in (("together", 4, 1), ("apart", 2, 2)):
+            run = Trainer(plan(
+                f"Train.loader.batch_size_per_card={size}", f"Global.accumulate={count}",
+                f"Global.save_model_dir={folder}", "Global.epoch_num=4",
+            ))  # fmt: skip
+            run.fit()
+            losses.append([row["loss"] for row in run.run_log.rows("train")])
+        np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
+
     def test_stopped_in_an_epoch_and_resumed_equals_undisturbed(self, plan, scores):
         accumulate = "Global.accumulate=2", "Train.loader.batch_size_per_card=1"
         whole = Trainer(plan(*accumulate, "Global.save_model_dir=whole"))
