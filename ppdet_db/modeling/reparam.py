@@ -41,7 +41,7 @@ def identity_kernel(channels: int, groups: int) -> Tensor:
 def pad_kernel(kernel: Tensor, size: int) -> Tensor:
     """(O, I, k, k) -> (O, I, size, size), zeros all around; `k` and `size` both odd or both even."""
     margin = (size - kernel.shape[-1]) // 2
-    return F.pad(kernel, [margin] * 4)
+    return F.pad(kernel, [margin] * 4) if margin else kernel
 
 
 def dilate_kernel(kernel: Tensor, dilation: int) -> Tensor:

@@ -18,6 +18,7 @@ from ppdet_db.modeling.layers import (
     require_detection,
     round_channels,
 )
+from ppdet_db.modeling.parallel import have_batch_statistics, sum_of_parallel
 from ppdet_db.modeling.reparam import fold, identity_kernel, pad_kernel, plain_conv
 from ppdet_db.registry import BACKBONES
 
@@ -81,7 +82,7 @@ class LearnableRepConv(nn.Layer):
         self.act = AffineHardswish(lr_mult * lab_lr)  # unused at stride 2, but there in every weights file
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.lab(sum(branch(x) for branch in self._branches()))
+        y = self.lab(self._sum_of_branches(x))
         return y if self.stride == 2 else self.act(y)
 
     def fused(self) -> "FusedRepConv":
@@ -91,13 +92,22 @@ class LearnableRepConv(nn.Layer):
         conv = plain_conv(kernel, bias, self.stride, self.groups)
         return FusedRepConv(conv, self.lab, None if self.stride == 2 else self.act)
 
+    def _sum_of_branches(self, x: Tensor) -> Tensor:
+        branches = self._branches()
+        norms = [branch if branch is self.identity else branch.bn for branch in branches]
+        if self.kernel_size > 1 and is_faster_here(x) and have_batch_statistics(norms):
+            kernels = [pad_kernel(self._kernel(branch), self.kernel_size) for branch in branches]
+            return sum_of_parallel(x, kernels, norms, self.stride, self.groups)
+        return sum(branch(x) for branch in branches)
+
     def _branches(self) -> list[nn.Layer]:
         return [b for b in (self.identity, self.conv_1x1, *self.conv_kxk) if b is not None]
 
     def _folded(self, branch: nn.Layer) -> tuple[Tensor, Tensor]:
-        if branch is self.identity:
-            return fold(identity_kernel(self.in_channels, self.groups), branch)
-        return fold(branch.conv.weight, branch.bn)
+        return fold(self._kernel(branch), branch if branch is self.identity else branch.bn)
+
+    def _kernel(self, branch: nn.Layer) -> Tensor:
+        return identity_kernel(self.in_channels, self.groups) if branch is self.identity else branch.conv.weight
 
 
 class FusedRepConv(nn.Layer):
