@@ -32,7 +32,8 @@ KEYS = {
     "label": Key("str", "", 'JSON list of {"transcription", "points"}'),
     "ext_data": Key("list[dict]", "", "further samples, where a transform asks for them"),
     # set by transforms
-    # inside the dataset a Picture where it is not drawn yet, `ppdet_db/data/transforms/picture.py`
+    # inside the dataset a Picture where it is not drawn yet, `ppdet_db/data/transforms/picture.py`; normalised, and
+    # as the three maps of 0 and 1, Packed on its way into a batch, `ppdet_db/data/transforms/packed.py`
     "image": Key("bytes, uint8, float32", "(H, W, 3), at last (3, H, W)", "encoded file, then pixels, then normalised"),
     "polys": Key("float32", "(K, P, 2)", "polygons of the texts"),
     "texts": Key("list[str]", "K", "transcriptions"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppdet_db.contract import BadSample
-from ppdet_db.data.transforms.deferring import apply, drawn
+from ppdet_db.data.transforms.deferring import apply, unpacked, with_pixels
 from ppdet_db.errors import DetError, SampleError
 from ppdet_db.registry import DATASETS
 
@@ -45,6 +45,12 @@ class DetDataset:
         raise NotImplementedError
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict | BadSample:
+        """A sample of arrays."""
+        sample = self.packed(key)
+        return sample if isinstance(sample, BadSample) else unpacked(sample)
+
+    def packed(self, key: tuple[int, int] | int) -> dict | BadSample:
+        """The sample as a loader takes it: with arrays that transforms have left packed."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} of a dataset of {len(self)}")
@@ -65,7 +71,7 @@ class DetDataset:
                     if bad:
                         return bad[0]
                 sample = self.apply(transform, sample)
-            return drawn(sample)
+            return with_pixels(sample)
         except SampleError as error:
             return BadSample(error.img_path or where["img_path"], error.line or where["line"], str(error))
         except Exception:  # whatever it is, the parent process must learn the picture and the cause
@@ -76,7 +82,8 @@ class DetDataset:
         for k in range(wanted):
             own_seed = (*seed, k + 1)
             index = int(np.random.default_rng((*own_seed, 0)).integers(len(self)))
-            samples.append(self._sample(epoch, index, own_seed, transforms))
+            sample = self._sample(epoch, index, own_seed, transforms)
+            samples.append(sample if isinstance(sample, BadSample) else unpacked(sample))
         return samples
 
 

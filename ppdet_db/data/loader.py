@@ -1,6 +1,11 @@
 """Samples -> batches: which sample comes when, and how samples become one dict of arrays."""
 
+import copy
+import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +13,8 @@ from paddle.io import BatchSampler, DataLoader
 
 from ppdet_db.contract import BadSample, Ragged
 from ppdet_db.data.dataset import DetDataset
+from ppdet_db.data.transforms.packed import Packed
+from ppdet_db.data.transport import Transport
 from ppdet_db.data.worker import set_up_worker
 
 
@@ -75,6 +82,7 @@ def collate(samples: Sequence[dict | BadSample]) -> dict[str, Any]:
     """One dict of arrays (N, ...). What cannot be stacked travels in a `Ragged`; bad samples under `bad`.
 
     The rule is by key and not by luck: texts, polygons and names are always ragged, other arrays are always stacked.
+    Those that are packed stay so, if their constants are equal.
     A picture whose arrays differ in shape from those of the first one is a bad sample, with the reason.
     """
     good = [sample for sample in samples if not isinstance(sample, BadSample)]
@@ -86,12 +94,19 @@ def collate(samples: Sequence[dict | BadSample]) -> dict[str, Any]:
     batch: dict[str, Any] = {}
     for key in good[0]:
         values = [sample[key] for sample in good]
-        batch[key] = np.stack(values) if _is_stacked(key, values[0]) else Ragged(values)
+        batch[key] = _stacked(values) if _is_stacked(key, values[0]) else Ragged(values)
     return batch
 
 
 def _is_stacked(key: str, value: Any) -> bool:
-    return isinstance(value, np.ndarray) and key not in RAGGED_KEYS
+    return isinstance(value, np.ndarray | Packed) and key not in RAGGED_KEYS
+
+
+def _stacked(values: Sequence[np.ndarray | Packed]) -> np.ndarray | Packed:
+    kinds = {(value.factor, value.offset, value.is_hwc) if isinstance(value, Packed) else None for value in values}
+    if len(kinds) == 1 and isinstance(values[0], Packed) and not values[0].is_hwc:
+        return replace(values[0], planes=np.stack([value.planes for value in values]))
+    return np.stack([value.floats() if isinstance(value, Packed) else value for value in values])
 
 
 def _misfit(sample: dict, first: dict) -> BadSample | None:
@@ -106,19 +121,50 @@ def _misfit(sample: dict, first: dict) -> BadSample | None:
     return None
 
 
+class PackedSamples:
+    """A dataset as a loader reads it: its samples packed, if it has no indexing of its own."""
+
+    def __init__(self, dataset: DetDataset):
+        self.dataset = dataset
+        self.is_packed = getattr(type(dataset), "__getitem__", None) is DetDataset.__getitem__
+
+    def __getitem__(self, key: tuple[int, int]) -> dict | BadSample:
+        return self.dataset.packed(key) if self.is_packed else self.dataset[key]
+
+
 class EpochLoader(DataLoader):
-    """Paddle's DataLoader, whose iterations leave nothing behind however they end."""
+    """Paddle's DataLoader, whose batches travel packed, and whose iterations leave nothing behind however they end."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        transport = Transport(self.collate_fn, self.num_workers if self.use_shared_memory else 0)
+        loader = copy.copy(self)
+        loader.dataset, loader.collate_fn = PackedSamples(self.dataset), transport.send
         random_state = np.random.get_state()
-        batches = super().__iter__()
+        batches = DataLoader.__iter__(loader)
+        thread = batches._thread
         np.random.set_state(random_state)  # Paddle drew a seed for its workers; a resumed epoch would draw once more
         try:
-            yield from batches
+            yield from map(transport.receive, batches)
         finally:
             # the iterator's own thread keeps it from being collected: left early, it and its workers would stay until
             # the exit of the program, which then ends in a traceback (Paddle 3.3.1)
             batches._try_shutdown_all()
+            wait_for_end(thread)
+
+
+POLL = 0.05
+"""Seconds after which the thread that waits for workers looks whether it is still wanted, or a worker has died."""
+
+
+def wait_for_end(thread: threading.Thread, seconds: float = 10) -> None:
+    """Waits until a thread is gone from the system, which is after Python has counted it as ended.
+
+    At its very end it holds a lock of Paddle's memory statistics. A worker that is forked at this moment inherits the
+    locked lock and waits for ever with its first batch (Paddle 3.3.1; one of a hundred tiny epochs did).
+    """
+    end = time.monotonic() + seconds
+    while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def make_loader(dataset: DetDataset, sampler: EpochSampler, *, num_workers: int, use_shared_memory: bool) -> DataLoader:
@@ -134,6 +180,7 @@ def make_loader(dataset: DetDataset, sampler: EpochSampler, *, num_workers: int,
         num_workers=num_workers,
         worker_init_fn=set_up_worker,
         use_shared_memory=use_shared_memory and num_workers > 0,
+        timeout=POLL,
         persistent_workers=False,
         return_list=True,
     )

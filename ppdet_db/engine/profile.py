@@ -8,7 +8,7 @@ from typing import Any
 
 from ppdet_db.contract import BadSample
 from ppdet_db.data.dataset import DetDataset
-from ppdet_db.data.transforms.deferring import Deferring, drawn
+from ppdet_db.data.transforms.deferring import Deferring, with_pixels
 from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.errors import DetError
 
@@ -40,7 +40,7 @@ def transform_seconds(dataset: DetDataset, keys: Iterable[tuple[int, int]]) -> d
 
     def apply_timed(transform: Callable[[dict], dict], sample: dict) -> dict:
         if isinstance(sample.get("image"), Picture) and not isinstance(transform, Deferring):
-            sample = timed(DRAW, drawn, sample)
+            sample = timed(DRAW, with_pixels, sample)
         return timed(type(transform).__name__, dataset.apply, transform, sample)
 
     watched = copy.copy(dataset)
@@ -63,7 +63,7 @@ def reading_seconds(dataset: DetDataset, pictures: int = 16) -> dict[str, float]
 
 
 def prepare(dataset: DetDataset, key: tuple[int, int]) -> None:
-    sample = dataset[key]
+    sample = dataset.packed(key)
     if isinstance(sample, BadSample):
         raise DetError(str(sample))
 

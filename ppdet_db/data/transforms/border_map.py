@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from ppdet_db.data.transforms.deferring import Packing
 from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, polygons, raster, ratio_at
+from ppdet_db.data.transforms.packed import Packed
 from ppdet_db.geometry import offset_distance
 from ppdet_db.registry import TRANSFORMS
 
 
 @TRANSFORMS.register
-class MakeBorderMap:
+class MakeBorderMap(Packing):
     """Draws the bands around the outlines of the texts that the threshold map is trained on.
 
     For a text of area A and perimeter L the map falls linearly from `thresh_max` on the outline to `thresh_min` at
@@ -52,12 +54,12 @@ class MakeBorderMap:
         """Loads what draws the maps; see docs/extending.md."""
         raster()
 
-    def __call__(self, sample: dict) -> dict:
+    def packed(self, sample: dict) -> dict:
         shape = sample["image"].shape[:2]
         ratio = ratio_at(self.shrink_ratio, sample.get("epoch", 0), self.total_epoch)
         polys = polygons(sample)
         polys = polys[is_drawable(polys) & ~np.asarray(sample["ignore_tags"], bool)]
-        threshold_map, threshold_mask = np.full(shape, self.thresh_min, np.float32), np.zeros(shape, np.float32)
+        threshold_map, threshold_mask = np.full(shape, self.thresh_min, np.float32), np.zeros(shape, np.uint8)
         distances = offset_distance(polys, ratio)
         raster().draw_bands(polys, distances, self.thresh_min, self.thresh_max, threshold_map, threshold_mask)
-        return {**sample, "threshold_map": threshold_map, "threshold_mask": threshold_mask}
+        return {**sample, "threshold_map": threshold_map, "threshold_mask": Packed(threshold_mask)}

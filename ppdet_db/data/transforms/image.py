@@ -1,7 +1,7 @@
 """Encoded file -> pixels -> the array that the network reads; and the choice of what leaves the sample."""
 
 import re
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -9,7 +9,8 @@ import numpy as np
 
 from ppdet_db.contract import IDENTITY_KEYS
 from ppdet_db.data.transforms import jpeg
-from ppdet_db.data.transforms.deferring import Deferring
+from ppdet_db.data.transforms.deferring import Deferring, Packing
+from ppdet_db.data.transforms.packed import Packed
 from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.errors import SampleError
 from ppdet_db.registry import TRANSFORMS
@@ -98,7 +99,7 @@ def what_is_wrong(data: bytes) -> str:
 
 
 @TRANSFORMS.register
-class NormalizeImage:
+class NormalizeImage(Packing):
     """`(image * scale - mean) / std`, channel by channel in the picture's own order.
 
     Reads:  image (H, W, 3) or (3, H, W)
@@ -129,29 +130,28 @@ class NormalizeImage:
         if order not in ("hwc", "chw"):
             raise ValueError(f"order must be hwc or chw, got {order!r}")
         self.order = order
-        self.factor = (parse_scale(scale) / np.asarray(std, np.float64)).tolist()
-        self.offset = (np.asarray(mean, np.float64) / std).tolist()
+        self.factor = tuple((parse_scale(scale) / np.asarray(std, np.float64)).tolist())
+        self.offset = tuple((np.asarray(mean, np.float64) / std).tolist())
 
-    def __call__(self, sample: dict) -> dict:
+    def packed(self, sample: dict) -> dict:
         image = sample["image"]
+        if isinstance(image, Packed):  # normalised before
+            image = image.floats()
         if image.shape[2 if self.order == "hwc" else 0] != 3:
             raise SampleError(
                 f"NormalizeImage with order: {self.order} got a picture of shape {image.shape}; set order: hwc "
                 "before ToCHWImage, chw after it"
             )
-        if self.order == "chw":
-            return {**sample, "image": self.planes(image)}
-        # as three planes in memory: so ToCHWImage has nothing to move
-        planes = cv2.split(image) if image.dtype == np.uint8 else image.transpose(2, 0, 1)
-        return {**sample, "image": self.planes(planes).transpose(1, 2, 0)}
+        planes = image if self.order == "chw" else planes_of(image)
+        normalized = Packed(planes, self.factor, self.offset, is_hwc=self.order == "hwc")
+        return {**sample, "image": normalized if image.dtype == np.uint8 else normalized.floats()}
 
-    def planes(self, channels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Three channels (H, W) -> (3, H, W), float32."""
-        planes = np.empty((3, *channels[0].shape), np.float32)
-        for channel, plane, factor, offset in zip(channels, planes, self.factor, self.offset, strict=True):
-            # factor x channel + 0 x channel - offset, in one pass
-            cv2.addWeighted(channel, factor, channel, 0, -offset, plane, cv2.CV_32F)
-        return planes
+
+def planes_of(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (3, H, W), also in memory: so neither ToCHWImage nor the batch has to move them."""
+    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    cv2.split(image, list(planes))
+    return planes
 
 
 def parse_scale(scale: float | str | None) -> float:
@@ -172,7 +172,7 @@ def parse_scale(scale: float | str | None) -> float:
 
 
 @TRANSFORMS.register
-class ToCHWImage:
+class ToCHWImage(Packing):
     """(H, W, 3) -> (3, H, W), as convolutions read it.
 
     Reads:  image (H, W, 3)
@@ -182,12 +182,14 @@ class ToCHWImage:
     needs = ("image",)
     gives = ("image",)
 
-    def __call__(self, sample: dict) -> dict:
-        return {**sample, "image": sample["image"].transpose(2, 0, 1)}
+    def packed(self, sample: dict) -> dict:
+        image = sample["image"]
+        chw = replace(image, is_hwc=False) if isinstance(image, Packed) else image.transpose(2, 0, 1)
+        return {**sample, "image": chw}
 
 
 @TRANSFORMS.register
-class KeepKeys:
+class KeepKeys(Packing):
     """Keeps what the network, the loss and the metric read, and what names the picture; drops the rest.
 
     The sample stays a dict, so the order of the keys has no meaning (in PaddleOCR it has).
@@ -205,7 +207,7 @@ class KeepKeys:
         self.keep_keys = list(keep_keys)
         self.needs = tuple(keep_keys)
 
-    def __call__(self, sample: dict) -> dict:
+    def packed(self, sample: dict) -> dict:
         for key in self.keep_keys:
             if key not in sample:
                 makers = [name for name in TRANSFORMS.names() if key in getattr(TRANSFORMS.get(name), "gives", ())]

@@ -116,7 +116,7 @@ def rows_of(poly: np.ndarray, height: int) -> tuple[int, int]:
 
 
 @compiled()
-def fill_inside(poly: np.ndarray, value: float, canvas: np.ndarray) -> None:
+def fill_inside(poly: np.ndarray, value: int, canvas: np.ndarray) -> None:
     """Sets the pixels of the canvas (H, W) that are inside the polygon (P, 2)."""
     height, width = canvas.shape
     found = np.empty(len(poly))
@@ -126,8 +126,8 @@ def fill_inside(poly: np.ndarray, value: float, canvas: np.ndarray) -> None:
             canvas[row, cut(np.ceil(found[k]), width) : cut(np.floor(found[k + 1]) + 1, width)] = value
 
 
-@compiled("void(float64[:, :, ::1], float32, float32[:, ::1])")
-def draw_filled(polys: np.ndarray, value: float, canvas: np.ndarray) -> None:
+@compiled("void(float64[:, :, ::1], uint8, uint8[:, ::1])")
+def draw_filled(polys: np.ndarray, value: int, canvas: np.ndarray) -> None:
     """As `label_numpy.draw_filled`."""
     height, width = canvas.shape
     for poly in polys:
@@ -139,7 +139,7 @@ def draw_filled(polys: np.ndarray, value: float, canvas: np.ndarray) -> None:
                 canvas[row, first:stop] = value
 
 
-@compiled("void(float64[:, :, ::1], float64[::1], float64, float64, float32[:, ::1], float32[:, ::1])")
+@compiled("void(float64[:, :, ::1], float64[::1], float64, float64, float32[:, ::1], uint8[:, ::1])")
 def draw_bands(
     polys: np.ndarray, reaches: np.ndarray, low: float, high: float, values: np.ndarray, mask: np.ndarray
 ) -> None:
@@ -162,7 +162,7 @@ def draw_bands(
                     line[i] = max(line[i], np.float32(high) - slope * distance)
 
 
-@compiled("void(float64[:, :, ::1], float64[::1], float32[:, ::1], boolean[::1])")
+@compiled("void(float64[:, :, ::1], float64[::1], uint8[:, ::1], boolean[::1])")
 def draw_cores(polys: np.ndarray, reaches: np.ndarray, canvas: np.ndarray, has_pixels: np.ndarray) -> None:
     """As `label_numpy.draw_cores`. Row by row: a line of what is inside, from which the edges erase what is near."""
     height, width = canvas.shape

@@ -19,13 +19,13 @@ BLOCK = 2**14
 """About so many pixels are computed together, which bounds the memory and stays in the cache."""
 
 
-def draw_filled(polys: np.ndarray, value: float, canvas: np.ndarray) -> None:
+def draw_filled(polys: np.ndarray, value: int, canvas: np.ndarray) -> None:
     """Sets the pixels inside or on the outline.
 
     Args:
         polys: (K, P, 2) float64, finite; a polygon may be a line or a dot.
         value: to set.
-        canvas: (H, W) float32.
+        canvas: (H, W) uint8.
     """
     edges = Edges.of(polys)
     for runs in (inside(edges, canvas.shape), near(edges, np.full(len(polys), TOLERANCE), canvas.shape)):
@@ -43,7 +43,7 @@ def draw_bands(
         reaches: (K,) float64, positive: how far from its outline a text raises values.
         low, high: what the distance `reach` and the distance 0 are raised to; between them it is linear.
         values: (H, W) float32, nowhere below `low`; a higher value stays.
-        mask: (H, W) float32; 1 is set inside, and up to `reach` from the outline.
+        mask: (H, W) uint8; 1 is set inside, and up to `reach` from the outline.
     """
     edges, width = Edges.of(polys), values.shape[1]
     flat_values, flat_mask = values.reshape(-1), mask.reshape(-1)
@@ -68,7 +68,7 @@ def draw_cores(polys: np.ndarray, reaches: np.ndarray, canvas: np.ndarray, has_p
 
     Args:
         polys, reaches: as in `draw_bands`.
-        canvas: (H, W) float32.
+        canvas: (H, W) uint8.
         has_pixels: (K,) bool; True is set for the texts with such a pixel.
     """
     (height, width), edges = canvas.shape, Edges.of(polys)

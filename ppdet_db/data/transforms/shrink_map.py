@@ -4,13 +4,15 @@ import math
 
 import numpy as np
 
+from ppdet_db.data.transforms.deferring import Packing
 from ppdet_db.data.transforms.label_raster import check_ratio, is_drawable, polygons, raster, ratio_at
+from ppdet_db.data.transforms.packed import Packed
 from ppdet_db.geometry import offset_distance, shorter_side
 from ppdet_db.registry import TRANSFORMS
 
 
 @TRANSFORMS.register
-class MakeShrinkMap:
+class MakeShrinkMap(Packing):
     """Draws the shrunk text regions that the shrink (probability) map is trained on.
 
     Each polygon of area A and perimeter L is offset inwards by D = A (1 - r^2) / L pixels (DB paper, eq. 10): what
@@ -49,20 +51,22 @@ class MakeShrinkMap:
         """Loads what draws the maps; see docs/extending.md."""
         raster()
 
-    def __call__(self, sample: dict) -> dict:
+    def packed(self, sample: dict) -> dict:
         shape = sample["image"].shape[:2]
         ratio = ratio_at(self.shrink_ratio, sample.get("epoch", 0), self.total_epoch)
-        shrink_map, shrink_mask = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+        shrink_map, shrink_mask = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
         polys = polygons(sample)
         is_text = is_drawable(polys) & ~np.asarray(sample["ignore_tags"], bool)
         is_text[is_text] = [shorter_side(poly) >= self.min_text_size for poly in polys[is_text]]
         is_text[is_text] = draw_shrunk(shrink_map, polys[is_text], ratio)
         raster().draw_filled(polys[~is_text], 0, shrink_mask)
-        return {**sample, "shrink_map": shrink_map, "shrink_mask": shrink_mask, "ignore_tags": ~is_text}
+        maps = {"shrink_map": Packed(shrink_map), "shrink_mask": Packed(shrink_mask)}
+        return {**sample, **maps, "ignore_tags": ~is_text}
 
 
 def draw_shrunk(shrink_map: np.ndarray, polys: np.ndarray, shrink_ratio: float) -> np.ndarray:
-    """Adds the pixels of the shrunk polygons (K, P, 2) to a map. Returns (K,) bool: False for a text that vanishes.
+    """Adds the pixels of the shrunk polygons (K, P, 2) to a map of bytes. Returns (K,) bool: False for a text that
+    vanishes.
 
     Only a polygon that lies on the canvas can vanish: of another one the shrunk part may well be off it.
     """

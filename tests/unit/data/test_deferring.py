@@ -1,6 +1,7 @@
 """Pictures stay undrawn from transform to transform, and whoever needs pixels finds them."""
 
 import json
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from ppdet_db.data.transforms import (
     DetLabelEncode,
     EastRandomCropData,
     IaaAugment,
+    KeepKeys,
     MakeBorderMap,
     MakeShrinkMap,
     NormalizeImage,
@@ -23,6 +25,7 @@ from ppdet_db.data.transforms import (
     ToCHWImage,
 )
 from ppdet_db.data.transforms.deferring import apply, drawn
+from ppdet_db.data.transforms.packed import Packed
 from ppdet_db.data.transforms.picture import Picture
 
 QUADS = [[[60, 40], [180, 48], [178, 88], [58, 80]], [[200, 120], [300, 120], [300, 150], [200, 150]]]
@@ -186,6 +189,60 @@ class TestPixelsForOthers:
         undrawn = apply(DecodeImage(img_mode="BGR"), {"image": encode()})
         assert isinstance(undrawn["image"], Picture)
         np.testing.assert_array_equal(drawn(undrawn)["image"], cv2.imdecode(np.frombuffer(encode(), np.uint8), 1))
+
+
+MAPS = ["shrink_map", "shrink_mask", "threshold_mask"]
+
+
+class TestPacked:
+    transforms = (DecodeImage(img_mode="BGR"), DetLabelEncode(), *GEOMETRY["augmented, cropped"])
+    last = (MakeShrinkMap(), MakeBorderMap(), NormalizeImage(order="hwc"), ToCHWImage(), KeepKeys(["image", *MAPS]))
+
+    def test_from_the_crop_to_the_batch_everything_stays_packed(self):
+        dataset = Scenes([*self.transforms, *self.last])
+        packed, arrays = dataset.packed(3), dataset[3]
+        for key in ("image", *MAPS):
+            assert isinstance(packed[key], Packed), key
+            assert packed[key].planes.flags.c_contiguous, key
+            assert packed[key].shape == arrays[key].shape
+            assert arrays[key].dtype == np.float32
+        assert arrays["image"].shape == (3, 224, 288)
+
+    @pytest.mark.parametrize("position", range(6))
+    def test_a_users_transform_gets_arrays_wherever_it_stands_and_the_sample_is_the_same(self, position):
+        class Watch:
+            seen: ClassVar[set] = set()
+
+            def __call__(self, sample):
+                self.seen |= {type(sample[key]) for key in ("image", *MAPS) if key in sample}
+                return sample
+
+        with_it = [*self.last[:position], Watch(), *self.last[position:]]
+        plain, watched = (Scenes([*self.transforms, *last])[3] for last in (self.last, with_it))
+        assert Watch.seen == {np.ndarray}
+        for key in ("image", *MAPS):
+            np.testing.assert_array_equal(plain[key], watched[key])
+
+    def test_called_by_hand_and_in_a_subclass_with_a_call_of_its_own_they_take_and_give_arrays(self):
+        class Inverted(MakeShrinkMap):
+            def __call__(self, sample):
+                sample = super().__call__(sample)
+                return {**sample, "shrink_map": 1 - sample["shrink_map"]}
+
+        cropped = Scenes(self.transforms)[3]
+        plain, inverted = (
+            MakeShrinkMap()(cropped)["shrink_map"],
+            Scenes([*self.transforms, Inverted()])[3]["shrink_map"],
+        )
+        assert plain.dtype == np.float32
+        np.testing.assert_array_equal(inverted, 1 - plain)
+
+    def test_a_picture_that_is_normalised_twice_and_one_that_is_moved_afterwards(self):
+        normalize = NormalizeImage(scale=1, mean=[1, 2, 3], std=[1, 1, 2], order="hwc")
+        once, twice = (Scenes([*self.transforms, *[normalize] * times])[3]["image"] for times in (1, 2))
+        np.testing.assert_allclose(twice, (once - [1, 2, 3]) / [1, 1, 2], rtol=1e-6)
+        moved = Scenes([*self.transforms, normalize, Resize(size=[112, 144])])[3]["image"]
+        np.testing.assert_allclose(moved, cv2.resize(once, (144, 112)), atol=1e-3)
 
 
 class TestFaults:

@@ -60,15 +60,16 @@ def test_compiled_and_numpy_agree():
         reaches = rng.uniform(0.001, 20, 8)
         drawn = []
         for module in (label_kernel, label_numpy):
-            maps, has_pixels = np.zeros((4, *SHAPE), np.float32), np.zeros(8, bool)
-            module.draw_bands(polys, reaches, 0, 1, maps[0], maps[1])
-            module.draw_cores(polys, reaches, maps[2], has_pixels)
-            module.draw_filled(polys[:4], 1, maps[3])
-            drawn.append((maps, has_pixels))
-        np.testing.assert_allclose(drawn[0][0][0], drawn[1][0][0], rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(drawn[0][0][1:], drawn[1][0][1:])
+            values, masks = np.zeros(SHAPE, np.float32), np.zeros((3, *SHAPE), np.uint8)
+            has_pixels = np.zeros(8, bool)
+            module.draw_bands(polys, reaches, 0, 1, values, masks[0])
+            module.draw_cores(polys, reaches, masks[1], has_pixels)
+            module.draw_filled(polys[:4], 1, masks[2])
+            drawn.append((values, masks, has_pixels))
+        np.testing.assert_allclose(drawn[0][0], drawn[1][0], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(drawn[0][1], drawn[1][1])
-        pixels += drawn[0][0][1:].sum(axis=(1, 2))
+        np.testing.assert_array_equal(drawn[0][2], drawn[1][2])
+        pixels += drawn[0][1].sum(axis=(1, 2))
     assert (pixels > 1000).all()
 
 

@@ -1,12 +1,29 @@
 """Batches: their order, what is stacked, and that workers change nothing."""
 
+import json
+import os
+import threading
+
 import cv2
 import numpy as np
+import paddle
 import pytest
 
 from ppdet_db.contract import BadSample, Ragged
+from ppdet_db.data import loader as loading
 from ppdet_db.data.dataset import DetDataset
-from ppdet_db.data.loader import EpochSampler, collate, make_loader
+from ppdet_db.data.loader import EpochSampler, collate, make_loader, wait_for_end
+from ppdet_db.data.transforms import (
+    DecodeImage,
+    DetLabelEncode,
+    EastRandomCropData,
+    KeepKeys,
+    MakeBorderMap,
+    MakeShrinkMap,
+    NormalizeImage,
+    ToCHWImage,
+)
+from ppdet_db.data.transforms.packed import Packed
 
 
 def sampler(length=10, **more):
@@ -90,6 +107,34 @@ def test_collate_hands_over_what_is_bad():
     )
 
 
+def packed(value, factor=0.5, is_hwc=False):
+    return Packed(np.full((3, 4, 4), value, np.uint8), (factor,) * 3, (1.0,) * 3, is_hwc)
+
+
+@pytest.mark.parametrize(
+    ("images", "stays"),
+    [
+        ([packed(8), packed(2)], True),
+        ([packed(8), packed(1, factor=1.0)], False),
+        ([packed(8), np.full((3, 4, 4), 0, np.float32)], False),
+        ([packed(8, is_hwc=True), packed(2, is_hwc=True)], False),
+    ],
+    ids=["equal constants", "unequal ones", "some are floats", "not planes"],
+)
+def test_packed_arrays_are_stacked_packed_where_they_can_be(images, stays):
+    stacked = collate([sample(i, side=4) | {"image": image} for i, image in enumerate(images)])["image"]
+    assert isinstance(stacked, Packed) == stays
+    stacked = stacked.floats() if stays else stacked
+    assert stacked.dtype == np.float32
+    assert stacked.shape == (2, *images[0].shape)
+    assert [image.mean() for image in stacked] == [3, 0]
+
+
+def test_packed_arrays_that_differ_in_shape_are_bad_as_well():
+    larger = Packed(np.zeros((3, 5, 5), np.uint8), (1.0,) * 3, (0.0,) * 3)
+    assert "(3, 5, 5)" in str(collate([sample(0), sample(1) | {"image": larger}])["bad"][0])
+
+
 def drop_rng(sample):
     return {key: value for key, value in sample.items() if key != "rng"}
 
@@ -135,6 +180,58 @@ def test_workers_change_nothing_and_pictures_without_text_pass(epoch):
     assert shapes == [(0, 4, 2)] * 3 + [(1, 4, 2)] * 3
 
 
+class Drawn(DetDataset):
+    """Twelve pictures through the usual transforms."""
+
+    def __init__(self, *more):
+        maps = ["shrink_map", "shrink_mask", "threshold_map", "threshold_mask"]
+        crop = [DecodeImage(img_mode="BGR"), DetLabelEncode(), EastRandomCropData(size=[64, 48])]
+        last = [NormalizeImage(order="hwc"), ToCHWImage(), *more, KeepKeys(["image", *maps, "ignore_tags"])]
+        super().__init__([*crop, MakeShrinkMap(), MakeBorderMap(), *last], base_seed=2)
+
+    def __len__(self):
+        return 12
+
+    def read(self, epoch, index, rng):
+        pixels = cv2.resize(np.random.default_rng(index).integers(0, 256, (6, 8, 3), np.uint8), (120, 90))
+        quads = [[[10, 10], [60, 12], [60, 40], [10, 38]], [[70, 50], [110, 50], [110, 55], [70, 55]]]
+        label = json.dumps([{"transcription": "word", "points": quad} for quad in quads])
+        file = cv2.imencode(".png", pixels)[1].tobytes()
+        return {"img_path": f"{index}.png", "line": f"l.txt:{index}", "image": file, "label": label}
+
+
+class Soft:
+    """A user's transform, behind the maps: they are no longer 0 or 1."""
+
+    def __call__(self, sample):
+        return sample | {"shrink_map": sample["shrink_map"] * np.float32(0.9), "image": sample["image"] + 1}
+
+
+class OwnIndexing(Drawn):
+    def __getitem__(self, key):
+        sample = super().__getitem__(key)
+        return sample | {"image": -sample["image"]}
+
+
+@pytest.mark.parametrize(
+    "dataset", [Drawn(), Drawn(Soft()), OwnIndexing()], ids=["built in", "a user's transform", "a user's indexing"]
+)
+@pytest.mark.parametrize(
+    ("workers", "shared"), [(0, False), (1, True), (2, True), (1, False)], ids=["none", "one", "two", "not shared"]
+)
+def test_a_batch_holds_what_its_samples_hold(dataset, workers, shared):
+    """Though it travels packed, and in memory that is used again while these batches are kept."""
+    order = [[(1, index), (1, 11 - index)] for index in range(12)]
+    batches = list(make_loader(dataset, order, num_workers=workers, use_shared_memory=shared))
+    assert len(batches) == 12
+    for batch, keys in zip(batches, order, strict=True):
+        samples = [dataset[key] for key in keys]
+        assert list(batch["img_path"]) == [sample["img_path"] for sample in samples]
+        for key in ("image", "shrink_map", "shrink_mask", "threshold_map", "threshold_mask"):
+            assert batch[key].dtype == paddle.float32
+            np.testing.assert_array_equal(batch[key].numpy(), np.stack([sample[key] for sample in samples]), key)
+
+
 class Threads(NoText):
     """Tells how many threads OpenCV has where the sample is made."""
 
@@ -163,3 +260,32 @@ def test_an_epoch_left_early_does_not_disturb_the_next():
     next(iter(loader))
     order.start(1)
     assert [int(batch["chance"].numpy()[0, 1]) for batch in loader] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("taken", [1, 4])
+def test_an_iteration_ends_with_its_thread(workers, taken, monkeypatch):
+    """While that ends, no worker must be forked."""
+    waited_for = []
+    monkeypatch.setattr(loading, "wait_for_end", waited_for.append)
+    before = set(threading.enumerate())
+    batches = iter(make_loader(NoText(), [[(0, i)] for i in range(4)], num_workers=workers, use_shared_memory=True))
+    next(batches)
+    started = set(threading.enumerate()) - before
+    for _ in zip(range(taken - 1), batches, strict=False):
+        pass
+    batches.close()
+    assert len(waited_for) == 1
+    assert waited_for[0] in started
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="threads are seen in /proc")
+def test_waiting_for_the_end_of_a_thread():
+    goes_on = threading.Event()
+    thread = threading.Thread(target=goes_on.wait)
+    thread.start()
+    wait_for_end(thread, seconds=0.01)  # not for ever
+    assert thread.is_alive()
+    goes_on.set()
+    wait_for_end(thread)
+    assert not os.path.exists(f"/proc/self/task/{thread.native_id}")
