@@ -1,7 +1,8 @@
 """MakeBorderMap and MakeShrinkMap on the same texts, at 640 x 640: `label_maps.py`.
 
 The texts are outlines alone, of sizes that leave most of the picture free, as labels do. Ours is measured twice: with
-the kernel that numba compiles, and as it is where numba is not installed.
+the kernel that numba compiles, and as it is where numba is not installed. Measured is what a loader's worker does: it
+leaves the three maps of 0 and 1 as bytes, which the main process makes float32; `training_sample.py` has both.
 """
 
 import sys
@@ -39,23 +40,29 @@ def sample_of(texts: int, size: tuple[int, int], bend: float = 0.0) -> dict:
     }
 
 
-def maps_of(border, shrink, sample: dict):
-    """A call of both, on copies of what PaddleOCR's write into; beside it stands the mean of each map."""
+def maps_of(border, shrink, sample: dict, arrays=lambda made: made):
+    """A call of both, on copies of what PaddleOCR's write into; beside it stands the mean of each map.
+
+    Args:
+        arrays: what is made -> maps that have a mean.
+    """
     np.ones((8, SIDE, SIDE), np.float32)  # freed at once, like a batch: from now on glibc keeps the memory of maps
 
     def make():
         return shrink(border({**sample, "polys": sample["polys"].copy(), "ignore_tags": sample["ignore_tags"].copy()}))
 
-    made = make()
+    made = arrays(make())
     means = {name: float(made[name].mean()) for name in ("threshold_map", "threshold_mask", "shrink_map")}
     return lambda: make() and means
 
 
 def ours(numba: bool, **texts):
     from ppdet_db.data.transforms import border_map, label_kernel, label_numpy, shrink_map
+    from ppdet_db.data.transforms.deferring import drawn
 
     border_map.raster = shrink_map.raster = lambda: label_kernel if numba else label_numpy
-    return maps_of(border_map.MakeBorderMap(), shrink_map.MakeShrinkMap(), sample_of(**texts))
+    border, shrink = border_map.MakeBorderMap(), shrink_map.MakeShrinkMap()
+    return maps_of(border.packed, shrink.packed, sample_of(**texts), drawn)
 
 
 def peer(numba: bool, **texts):

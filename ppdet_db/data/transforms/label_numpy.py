@@ -15,8 +15,8 @@ from ppdet_db.data.transforms.label_raster import TOLERANCE
 LEAST_SINE = 1e-300
 """In place of 0 for a level edge."""
 
-BLOCK = 2**14
-"""About so many pixels are computed together, which bounds the memory and stays in the cache."""
+BLOCK = 2**16
+"""About so many pixels are computed together, which bounds the memory."""
 
 
 def draw_filled(polys: np.ndarray, value: int, canvas: np.ndarray) -> None:
@@ -49,17 +49,17 @@ def draw_bands(
     flat_values, flat_mask = values.reshape(-1), mask.reshape(-1)
     for _, _, at in pixels(inside(edges, mask.shape), width):
         flat_mask[at] = 1
-    slopes = ((high - low) / reaches).astype(np.float32)[edges.text]
+    slopes = ((high - low) / reaches)[edges.text]  # lengths are in units of 1 / slope, so that they are values
+    c, s, half = slopes * edges.cosine, slopes * edges.sine, slopes * edges.length / 2
     runs = near(edges, reaches + TOLERANCE, values.shape)
     for block, lengths, at in pixels(runs, width):
         edge, row = runs.owner[block], runs.row[block]
-        c, s, half, h = edges.cosine[edge], edges.sine[edge], edges.length[edge] / 2, row - edges.y[edge]
-        x = at - np.repeat(row * width + edges.x[edge], lengths)
-        across = x * np.repeat(s, lengths) - np.repeat(h * c, lengths)
-        along = x * np.repeat(c, lengths) + np.repeat(h * s - half, lengths)  # from the middle
-        beyond = np.maximum(np.abs(along) - np.repeat(half, lengths), 0)
+        x, h = row * width + edges.x[edge], row - edges.y[edge]
+        across = at * np.repeat(s[edge], lengths) - np.repeat(x * s[edge] + h * c[edge], lengths)
+        along = at * np.repeat(c[edge], lengths) - np.repeat(x * c[edge] - h * s[edge] + half[edge], lengths)
+        beyond = np.maximum(np.abs(along) - np.repeat(half[edge], lengths), 0)  # `along` is from the middle
         distance = np.sqrt((across * across + beyond * beyond).astype(np.float32))
-        np.maximum.at(flat_values, at, np.float32(high) - np.repeat(slopes[edge], lengths) * distance)
+        np.maximum.at(flat_values, at, np.float32(high) - distance)
         flat_mask[at] = 1
 
 

@@ -59,7 +59,8 @@ class MakeShrinkMap(Packing):
         is_text = is_drawable(polys) & ~np.asarray(sample["ignore_tags"], bool)
         is_text[is_text] = [shorter_side(poly) >= self.min_text_size for poly in polys[is_text]]
         is_text[is_text] = draw_shrunk(shrink_map, polys[is_text], ratio)
-        raster().draw_filled(polys[~is_text], 0, shrink_mask)
+        if not is_text.all():
+            raster().draw_filled(polys[~is_text], 0, shrink_mask)
         maps = {"shrink_map": Packed(shrink_map), "shrink_mask": Packed(shrink_mask)}
         return {**sample, **maps, "ignore_tags": ~is_text}
 
