@@ -2,12 +2,17 @@
 
 The transforms are those of PaddleOCR's det_r50_vd_db.yml, its own and ours, with equal parameters. One call makes eight
 samples, since a sample may be a part of the picture or all of it, and so takes more time or less.
+
+The last case is their whole way, from a file to the tensors of a batch: 128 of them in batches of 8, made by one worker
+that sends them through shared memory. Counted is the time of both processes, with the start of the worker.
 """
 
 import json
 import math
 import random
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -16,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from alternate import Case, compare
 
-SAMPLES = 8
+SAMPLES, EPOCH = 8, 128
 TRANSFORMS: list[dict] = [
     {"DecodeImage": {"img_mode": "BGR", "channel_first": False}},
     {"DetLabelEncode": None},
@@ -46,6 +51,7 @@ CASES = [
     Case("12 quads of about 160 x 45", {"texts": 12, "size": (160, 45)}, 8),
     Case("60 quads of about 100 x 30", {"texts": 60, "size": (100, 30)}, 11),
     Case("60 curved texts of 14 points, about 100 x 30", {"texts": 60, "size": (100, 30), "bend": 0.9}, 15),
+    Case("12 quads, 128 samples through a loader with one worker", {"texts": 12, "size": (160, 45), "loader": True}),
 ]
 
 
@@ -87,7 +93,50 @@ def text_outline(width: float, height: float, bend: float, turn: float) -> np.nd
     return np.concatenate([upper, lower[::-1]]) @ np.array([[c, s], [-s, c]])
 
 
-def ours(**case):
+def reader(loader: dict, **case) -> dict:
+    """`Train` of a config that reads the picture EPOCH times, from a folder that stays until the process ends."""
+    image, label = picture_and_label(**case)
+    folder = tempfile.TemporaryDirectory()
+    Path(folder.name, "picture.jpg").write_bytes(image)
+    Path(folder.name, "labels.txt").write_text(f"picture.jpg\t{label}\n" * EPOCH)
+    files = {"data_dir": folder.name, "label_file_list": [f"{folder.name}/labels.txt"]}
+    dataset = {"name": "SimpleDataSet", **files, "transforms": TRANSFORMS}
+    loader = {"shuffle": True, "drop_last": False, "batch_size_per_card": SAMPLES, "num_workers": 1, **loader}
+    return {"folder": folder, "dataset": dataset, "loader": loader}
+
+
+def epoch_of(batches: Iterable, images_of) -> dict:
+    """Goes through the batches; how many pictures they hold, and the last one's size."""
+    count = 0
+    for batch in batches:
+        images = images_of(batch)
+        count += len(images)
+    return {"samples": count, "side": images.shape[-1]}
+
+
+def our_loader(**case):
+    from ppdet_db.engine import build_dataset, build_loader
+
+    section = reader({"use_shared_memory": True}, **case)
+    loader = build_loader(build_dataset(section["dataset"]), section["loader"], train=True)
+    return lambda _folder=section["folder"]: epoch_of(loader, lambda batch: batch["image"])
+
+
+def peer_loader(**case):
+    import logging
+
+    import paddle
+    from ppocr.data import build_dataloader
+
+    section = reader({"use_shared_memory": True}, **case)
+    config = {"Global": {}, "Train": section}
+    loader = build_dataloader(config, "Train", paddle.CPUPlace(), logging.getLogger())
+    return lambda _folder=section["folder"]: epoch_of(loader, lambda batch: batch[0])
+
+
+def ours(loader: bool = False, **case):
+    if loader:
+        return our_loader(**case)
     import ppdet_db.data.transforms  # noqa: F401, registers them
     from ppdet_db.data.dataset import DetDataset
     from ppdet_db.data.worker import set_up_worker
@@ -113,7 +162,9 @@ def ours(**case):
     return run
 
 
-def peer(**case):
+def peer(loader: bool = False, **case):
+    if loader:
+        return peer_loader(**case)
     from ppocr.data.imaug import create_operators, transform
 
     image, label = picture_and_label(**case)
