@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import random
+import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -87,6 +88,7 @@ class Trainer:
         self.best: dict[str, Any] = {}
         self.evaluated_at = -1
         self.recent: deque[dict[str, paddle.Tensor]] = deque(maxlen=options.log_smooth_window)
+        self.pictures: list[int] = []  # of each step since the last line of the log
         self.timer = Timer(self.train_loader.num_workers)
         self.bottleneck_told = False
         self.stop = StopSignals()
@@ -105,7 +107,7 @@ class Trainer:
             DetError: a loss is not finite, or a sample is bad; what was saved before is untouched.
         """
         self.model.train()
-        self.timer = Timer(self.train_loader.num_workers)
+        self.timer, self.pictures = Timer(self.train_loader.num_workers), []
         with self.run_log, self._saved_when_stopped(), self._bar() as bar:
             while self.epoch < self.options.epoch_num:
                 self._evaluate_if_due()  # by epochs, or what a stop left undone
@@ -113,6 +115,7 @@ class Trainer:
                 for batches in self.timer.each(grouped(self.train_loader, self.options.accumulate)):
                     self.rate = self.optimizer.get_lr()
                     self.recent.append(self.step(*batches))
+                    self.pictures.append(sum(len(batch["image"]) for batch in batches))
                     self.global_step += 1
                     self.batch_in_epoch += len(batches)
                     bar.update()
@@ -158,7 +161,8 @@ class Trainer:
         """One line for people, one row for plots. Losses are medians over the last `log_smooth_window` steps."""
         losses = self._read_losses()
         reader, batch = self.timer.take()
-        pictures = self.sampler.batch_size * self.options.accumulate / batch
+        pictures = statistics.mean(self.pictures) / batch
+        self.pictures.clear()
         left = (self.options.epoch_num * self._steps_per_epoch() - self.global_step) * batch
         logger.info(
             "epoch %d/%d, step %d, lr %.6g, %s, reader %.3f s, batch %.3f s, %.1f images/s, eta %s, memory %.0f MB",

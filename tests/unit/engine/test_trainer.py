@@ -131,6 +131,21 @@ class TestWhenThingsAreDue:
         run.fit()
         assert [row["loss"] for row in run.run_log.rows("train")] == [1, 50.5, 2, 50, 5, 6, 6, 6]
 
+    @pytest.mark.parametrize(
+        ("every_steps", "pictures"),
+        [
+            (1, [6, 2, 6, 2]),  # eight pictures: two batches of three, then the one of two that is left
+            (2, [4, 4]),  # a step, on average
+            (3, [14 / 3]),
+        ],
+    )
+    def test_pictures_a_second_are_those_of_the_steps_since_the_last_line(self, plan, scores, every_steps, pictures):
+        keys = "Global.accumulate=2", "Train.loader.batch_size_per_card=3", f"Global.print_batch_step={every_steps}"
+        run = Trainer(plan(*keys))
+        run.fit()
+        rows = run.run_log.rows("train")
+        assert [row["images_per_s"] * row["batch_s"] for row in rows] == pytest.approx(pictures)
+
 
 class TestSteps:
     def test_losses_are_kept_without_their_graph_and_no_more_than_the_window(self, plan, scores):
