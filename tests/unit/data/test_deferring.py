@@ -237,6 +237,15 @@ class TestPacked:
         assert plain.dtype == np.float32
         np.testing.assert_array_equal(inverted, 1 - plain)
 
+    def test_a_further_sample_is_one_of_arrays(self):
+        class Mix:
+            ext_data_num = 1
+
+            def __call__(self, sample):
+                return {**sample, "other": type(sample["ext_data"][0]["shrink_map"])}
+
+        assert Scenes([*self.transforms, MakeShrinkMap(), Mix()])[3]["other"] is np.ndarray
+
     def test_a_picture_that_is_normalised_twice_and_one_that_is_moved_afterwards(self):
         normalize = NormalizeImage(scale=1, mean=[1, 2, 3], std=[1, 1, 2], order="hwc")
         once, twice = (Scenes([*self.transforms, *[normalize] * times])[3]["image"] for times in (1, 2))

@@ -7,7 +7,7 @@ import pytest
 
 from ppdet_db.contract import BadSample
 from ppdet_db.data.dataset import DetDataset
-from ppdet_db.data.transforms.deferring import Deferring
+from ppdet_db.data.transforms.deferring import Deferring, Packing
 from ppdet_db.data.transforms.picture import Picture
 from ppdet_db.engine import profile
 from ppdet_db.engine.profile import DRAW, READ, advice, reading_seconds, transform_seconds
@@ -77,6 +77,13 @@ class Undrawn(Deferring):
         return {**sample, "image": picture}
 
 
+class Normalize(Takes, Packing):
+    """Takes packed arrays, but no undrawn picture."""
+
+    packed = Takes.__call__
+    __call__ = Packing.__call__
+
+
 @pytest.mark.parametrize(
     ("transforms", "expected"),
     [
@@ -88,8 +95,17 @@ class Undrawn(Deferring):
         # three pictures are read and resized, one is mixed
         (lambda clock: [Resize(clock, 4), Mix(clock, 5)], {READ: 3, "Resize": 12, "Mix": 5}),
         (lambda clock: [Undrawn(clock), Takes(clock, 3)], {READ: 1, "Undrawn": 0, DRAW: 2, "Takes": 3}),
+        (lambda clock: [Undrawn(clock), Normalize(clock, 3)], {READ: 1, "Undrawn": 0, DRAW: 2, "Normalize": 3}),
     ],
-    ids=["none", "two", "one name twice", "the first call", "further pictures", "a picture that is drawn later"],
+    ids=[
+        "none",
+        "two",
+        "one name twice",
+        "the first call",
+        "further pictures",
+        "a picture that is drawn later",
+        "drawn and packed",
+    ],
 )
 def test_seconds_of_a_picture(transforms, expected, clock):
     dataset = Pictures(clock, transforms(clock))
