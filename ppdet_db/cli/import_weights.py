@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     from ppdet_db.engine.build import build_model, choose_device
     from ppdet_db.engine.import_weights import import_weights, source_file
     from ppdet_db.engine.log import print_log
-    from ppdet_db.engine.trainer import seed_everything
+    from ppdet_db.engine.run import seed_everything
 
     folders = [value for value in arguments.opt if "=" not in value]  # never a setting, which is KEY=VALUE
     settings = [value for value in arguments.opt if "=" in value]

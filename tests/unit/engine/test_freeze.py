@@ -7,6 +7,7 @@ import paddle
 import pytest
 
 from ppdet_db.engine import Trainer, checkpoint, trainer
+from ppdet_db.engine.log import RunLog
 from ppdet_db.errors import ConfigError
 
 STATISTICS = ("_mean", "_variance")
@@ -21,7 +22,7 @@ def cheap_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"hmean": 0.0, "fps": 1.0}
 
     monkeypatch.setattr(trainer, "evaluate", evaluate)
-    monkeypatch.setattr(trainer.RunLog, "draw_curves", lambda self: None)
+    monkeypatch.setattr(RunLog, "draw_curves", lambda self: None)
 
 
 def log() -> str:

@@ -15,7 +15,9 @@ import yaml
 
 from ppdet_db.contract import BadSample, Ragged
 from ppdet_db.engine import Trainer, build, checkpoint, evaluate, trainer
-from ppdet_db.engine.trainer import differences, every
+from ppdet_db.engine.log import RunLog
+from ppdet_db.engine.run import differences
+from ppdet_db.engine.trainer import every
 from ppdet_db.engine.weights import load_trained
 from ppdet_db.errors import DetError
 
@@ -26,7 +28,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     scores: list[float] = []
     fake = lambda *args: {"hmean": scores.pop(0) if scores else 0.0, "fps": 1.0}  # noqa: E731
     monkeypatch.setattr(trainer, "evaluate", fake)
-    monkeypatch.setattr(trainer.RunLog, "draw_curves", lambda self: None)
+    monkeypatch.setattr(RunLog, "draw_curves", lambda self: None)
     return scores
 
 
@@ -251,7 +253,7 @@ class TestEvalEngine:
     @pytest.mark.parametrize("engine", ["paddle", "onnxruntime", "openvino"])
     def test_training_goes_on_to_the_same_bits(self, engine, plan, monkeypatch):
         pytest.importorskip(engine)
-        monkeypatch.setattr(trainer.RunLog, "draw_curves", lambda self: None)
+        monkeypatch.setattr(RunLog, "draw_curves", lambda self: None)
         often = EMA, "Global.eval_batch_step=2", "PostProcess.thresh=0.01", "PostProcess.box_thresh=0.01"
         plain = Trainer(plan(*often, "Global.save_model_dir=plain"))
         expected = plain.fit()
