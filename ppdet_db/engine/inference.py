@@ -152,7 +152,7 @@ def _paddle_session(file: Path, weights: Path, onednn: bool) -> Callable[[np.nda
     config.disable_gpu()
     config.disable_glog_info()
     # sets the number for the whole process, so it has to be the one that everything else in it has
-    config.set_cpu_math_library_num_threads(_threads())
+    config.set_cpu_math_library_num_threads(_threads() or 1)
     if onednn:
         config.enable_mkldnn()
         config.set_mkldnn_cache_capacity(10)  # one entry for each size of pictures; without bound otherwise
@@ -174,9 +174,10 @@ def _paddle_session(file: Path, weights: Path, onednn: bool) -> Callable[[np.nda
     return run
 
 
-def _threads() -> int:
-    given = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-    return int(given) if given.isdigit() and int(given) else 1
+def _threads() -> int | None:
+    """OMP_NUM_THREADS, which Paddle itself goes by and other engines do not look at; None where it is no number."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(given) if given.isdigit() and int(given) else None
 
 
 def refuse_damaged(file: Path) -> None:
@@ -232,6 +233,7 @@ def _open_onnxruntime(file: Path) -> Session:
     onnxruntime = _package("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors come as exceptions
+    options.intra_op_num_threads = _threads() or 0  # 0: as many as there are cores
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     [source] = session.get_inputs()
     output = session.get_outputs()[0].name
@@ -244,7 +246,8 @@ def _open_onnxruntime(file: Path) -> Session:
 
 def _open_openvino(file: Path) -> Session:
     openvino = _package("openvino")
-    model = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": _threads() or 0}  # 0: as it sees fit
+    model = openvino.Core().compile_model(str(file), "CPU", settings)
     [source] = model.inputs
     request = model.create_infer_request()
 

@@ -269,6 +269,31 @@ def test_another_kind_of_network(engine: str, tmp_path: Path) -> None:
     )
 
 
+NEW_THREADS = """
+import os, sys
+import onnxruntime
+from ppdet_db.engine.inference import OPEN
+before = len(os.listdir("/proc/self/task"))
+network = OPEN["onnxruntime"](sys.argv[1])
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_onnxruntime_has_the_threads_that_it_is_told(threads: int, tmp_path: Path) -> None:
+    """It does not look at the variable itself: on one core it would start more, which wait in a loop for work."""
+    needs("onnxruntime")
+    other_network(tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-c", NEW_THREADS, tmp_path / "model.onnx"],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(run.stdout) == threads - 1  # the calling one works as well
+
+
 def test_a_size_that_the_network_does_not_take(exported: Path) -> None:
     model = open_model(exported)
     with pytest.raises(DetError) as caught:
