@@ -17,12 +17,14 @@ numbers: the last ones stand in the table, ours / the peer's, so that it can be 
 """
 
 import argparse
+import cProfile
 import importlib.metadata
 import importlib.util
 import json
 import math
 import os
 import platform
+import pstats
 import re
 import resource
 import statistics
@@ -78,10 +80,17 @@ def compare(
     parser.add_argument("--blocks", type=int, default=blocks, metavar="N", help=f"(default: {blocks})")
     parser.add_argument("--only", metavar="TEXT", default="", help="the cases that have this in their name")
     parser.add_argument("--write", metavar="FILE", help="put the table between this subject's marks in FILE")
+    parser.add_argument("--profile", action="store_true", help="print where our time goes, and compare nothing")
     parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
         serve(arguments.side, cases, {"ours": ours, "peer": peer}[arguments.side])
+        return 0
+    if arguments.profile:
+        for case in cases:
+            if arguments.only in case.name:
+                print(case.name)
+                profile(ours(**case.arguments))
         return 0
     if needs_checkout and not arguments.peer:
         parser.error("the peer's wheel lacks what this compares with: give --peer DIR (benchmarks/README.md)")
@@ -188,6 +197,16 @@ def serve(side: str, cases: Sequence[Case], build: Build) -> None:
             answer = timed(run, calls)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def profile(run: Callable[[], Any], calls: int = 20) -> None:
+    """Prints which functions take the time of some calls, after one that does not count."""
+    run()
+    profiler = cProfile.Profile()
+    with profiler:
+        for _ in range(calls):
+            run()
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(12)
 
 
 def timed(run: Callable[[], Any], calls: int) -> dict[str, float]:
