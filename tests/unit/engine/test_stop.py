@@ -20,6 +20,15 @@ def test_a_signal_is_noted_and_answered(number):
     assert signal.getsignal(number) is before
 
 
+@pytest.fixture
+def interrupts():
+    """SIGINT as Python has it; a program that a shell runs in its background is started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_the_second_acts_as_usual():
     stop = StopSignals()
     with stop.noted():
