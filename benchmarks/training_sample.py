@@ -1,6 +1,6 @@
 """A whole training sample, from the bytes of a 1280 x 720 JPEG to the arrays of a batch: `training_sample.py`.
 
-The transforms are those of PaddleOCR's det_r50_vd_db.yml, its own and ours, with equal parameters. One call makes eight
+The transforms are those of PaddleOCR's det_r50_vd_db.yml, its own and ours, with equal parameters. One call makes 32
 samples, since a sample may be a part of the picture or all of it, and so takes more time or less. Ours are what a
 worker makes: picture and maps of 0 and 1 are bytes, which the main process makes float32.
 
@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from alternate import Case, compare
 
-SAMPLES, EPOCH = 8, 128
+SAMPLES, BATCH, EPOCH = 32, 8, 128
 TRANSFORMS: list[dict] = [
     {"DecodeImage": {"img_mode": "BGR", "channel_first": False}},
     {"DetLabelEncode": None},
@@ -106,7 +106,7 @@ def reader(**case) -> dict:
     Path(folder, "labels.txt").write_text(f"picture.jpg\t{label}\n" * EPOCH)
     files = {"data_dir": folder, "label_file_list": [f"{folder}/labels.txt"]}
     dataset = {"name": "SimpleDataSet", **files, "transforms": TRANSFORMS}
-    batches = {"batch_size_per_card": SAMPLES, "shuffle": True, "drop_last": False}
+    batches = {"batch_size_per_card": BATCH, "shuffle": True, "drop_last": False}
     return {"dataset": dataset, "loader": {**batches, "num_workers": 1, "use_shared_memory": True}}
 
 
@@ -187,4 +187,4 @@ def peer(loader: bool = False, **case):
 
 
 if __name__ == "__main__":
-    sys.exit(compare("A training sample: 8 of 640 x 640 from a 1280 x 720 JPEG", CASES, ours, peer, blocks=5))
+    sys.exit(compare("A training sample: 32 of 640 x 640 from a 1280 x 720 JPEG", CASES, ours, peer, blocks=5))
