@@ -199,12 +199,12 @@ def serve(side: str, cases: Sequence[Case], build: Build) -> None:
         answers.flush()
 
 
-def profile(run: Callable[[], Any], calls: int = 20) -> None:
-    """Prints which functions take the time of some calls, after one that does not count."""
+def profile(run: Callable[[], Any], seconds: float = 4) -> None:
+    """Prints which functions take the time of some seconds of calls, after one that does not count."""
     run()
-    profiler = cProfile.Profile()
+    profiler, end = cProfile.Profile(), time.perf_counter() + seconds
     with profiler:
-        for _ in range(calls):
+        while time.perf_counter() < end:
             run()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(12)
 
