@@ -1,6 +1,7 @@
 """Samples -> batches: which sample comes when, and how samples become one dict of arrays."""
 
 import copy
+import functools
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from paddle.io import BatchSampler, DataLoader
 from ppdet_db.contract import BadSample, Ragged
 from ppdet_db.data.dataset import DetDataset
 from ppdet_db.data.transforms.packed import Packed
-from ppdet_db.data.transport import Transport
+from ppdet_db.data.transport import receive, send
 from ppdet_db.data.worker import set_up_worker
 
 
@@ -136,15 +137,14 @@ class EpochLoader(DataLoader):
     """Paddle's DataLoader, whose batches travel packed, and whose iterations leave nothing behind however they end."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        transport = Transport(self.collate_fn, self.num_workers if self.use_shared_memory else 0)
         loader = copy.copy(self)
-        loader.dataset, loader.collate_fn = PackedSamples(self.dataset), transport.send
+        loader.dataset, loader.collate_fn = PackedSamples(self.dataset), functools.partial(send, self.collate_fn)
         random_state = np.random.get_state()
         batches = DataLoader.__iter__(loader)
         thread = batches._thread
         np.random.set_state(random_state)  # Paddle drew a seed for its workers; a resumed epoch would draw once more
         try:
-            yield from map(transport.receive, batches)
+            yield from map(receive, batches)
         finally:
             # the iterator's own thread keeps it from being collected: left early, it and its workers would stay until
             # the exit of the program, which then ends in a traceback (Paddle 3.3.1)

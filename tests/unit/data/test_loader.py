@@ -220,7 +220,7 @@ class OwnIndexing(Drawn):
     ("workers", "shared"), [(0, False), (1, True), (2, True), (1, False)], ids=["none", "one", "two", "not shared"]
 )
 def test_a_batch_holds_what_its_samples_hold(dataset, workers, shared):
-    """Though it travels packed, and in memory that is used again while these batches are kept."""
+    """Though it travels packed."""
     order = [[(1, index), (1, 11 - index)] for index in range(12)]
     batches = list(make_loader(dataset, order, num_workers=workers, use_shared_memory=shared))
     assert len(batches) == 12
@@ -230,6 +230,19 @@ def test_a_batch_holds_what_its_samples_hold(dataset, workers, shared):
         for key in ("image", "shrink_map", "shrink_mask", "threshold_map", "threshold_mask"):
             assert batch[key].dtype == paddle.float32
             np.testing.assert_array_equal(batch[key].numpy(), np.stack([sample[key] for sample in samples]), key)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_evaluation_within_an_epoch_disturbs_nothing(workers):
+    """When an iteration ends, Paddle forgets what memory it shares with workers, those of other iterations too."""
+    order = [[(1, index % 12), (1, 11)] for index in range(40)]
+    loader, dataset = make_loader(Drawn(), order, num_workers=workers, use_shared_memory=True), Drawn()
+    for number, batch in enumerate(loader):
+        if number in (3, 20):
+            assert len(batches_of(Drawn(), workers)) == 6
+        expected = np.stack([dataset[key]["image"] for key in order[number]])
+        np.testing.assert_array_equal(batch["image"].numpy(), expected)
+    assert number == 39
 
 
 class Threads(NoText):
