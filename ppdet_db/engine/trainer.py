@@ -38,12 +38,7 @@ def grouped(batches: Iterable, count: int) -> Iterator[list]:
 class Trainer(Run):
     """Trains what a plan says. `fit` is the loop; override `step` for another way to make a step.
 
-    Args:
-        plan: from `load_plan`.
-        resume: go on from `latest` in the output folder, if it is there.
-
-    Raises:
-        DetError: data, weights or the output folder cannot be used.
+    Arguments and errors are those of `Run`.
     """
 
     def __init__(self, plan: Plan, resume: bool = False):
