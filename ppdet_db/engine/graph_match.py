@@ -69,17 +69,17 @@ def _grouped(side: Iterable[Layer], colour: dict[Layer, int]) -> dict[int, list[
 
 def _differences(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
     lines = []
-    known = Counter(map(str, ours))
-    surplus = []
-    for layer in theirs:
-        known[str(layer)] -= 1
-        if known[str(layer)] < 0:
-            surplus.append(layer)
-    if surplus:
+    if surplus := _surplus(theirs, ours):
         lines.append(f"in the file, not in the network: {describe(surplus)}")
-    given = Counter(map(str, theirs))
-    for layer in ours:
-        given[str(layer)] -= 1
-        if given[str(layer)] < 0:
-            lines.append(f"in the network, not in the file: {layer.names[0]}: {layer}")
+    lines += [f"in the network, not in the file: {layer.names[0]}: {layer}" for layer in _surplus(ours, theirs)]
     return "".join(f"\n  {line}" for line in lines)
+
+
+def _surplus(side: Sequence[Layer], other: Sequence[Layer]) -> list[Layer]:
+    """The layers of a side of which the other has not as many alike: the last of them."""
+    left, surplus = Counter(map(str, other)), []
+    for layer in side:
+        left[str(layer)] -= 1
+        if left[str(layer)] < 0:
+            surplus.append(layer)
+    return surplus

@@ -21,6 +21,9 @@ class SizedCrop(Deferring):
     needs = ("image", "polys", "texts", "ignore_tags")
     gives = ("image", "polys", "texts", "ignore_tags")
 
+    largest_scale = math.inf
+    """By how much a crop is made larger at most, where one scale serves both axes."""
+
     def __init__(
         self,
         size: tuple[int, int] = (640, 640),
@@ -38,6 +41,13 @@ class SizedCrop(Deferring):
         self.max_tries = max_tries
         self.min_crop_side_ratio = min_crop_side_ratio
         self.keep_ratio = keep_ratio
+
+    def target(self, crop: np.ndarray) -> np.ndarray:
+        """Width and height of the crop on the result."""
+        if not self.keep_ratio:
+            return self.size
+        scale = min(self.largest_scale, *(self.size / crop))
+        return np.clip(np.rint(crop * scale).astype(int), 1, self.size)
 
 
 @TRANSFORMS.register
@@ -93,12 +103,6 @@ class EastRandomCropData(SizedCrop):
                 if len(boxes) == 0 or overlaps(boxes, low, high).any():
                     return low, high
         return whole
-
-    def target(self, crop: np.ndarray) -> np.ndarray:
-        """Width and height of the crop on the result."""
-        if not self.keep_ratio:
-            return self.size
-        return np.clip(np.rint(crop * min(self.size / crop)).astype(int), 1, self.size)
 
 
 def overlaps(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

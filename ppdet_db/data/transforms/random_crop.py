@@ -46,6 +46,8 @@ class RandomCrop(SizedCrop):
             the scale of evaluation. (3 in PaddleOCR.)
     """
 
+    largest_scale = 1
+
     def __init__(
         self,
         size: tuple[int, int] = (640, 640),
@@ -85,12 +87,6 @@ class RandomCrop(SizedCrop):
             if len(visible) == 0 or holds_a_text(visible, low, low + side):
                 return low, low + side
         return np.zeros(2, int), whole
-
-    def target(self, crop: np.ndarray) -> np.ndarray:
-        """Width and height of the crop on the result."""
-        if not self.keep_ratio:
-            return self.size
-        return np.clip(np.rint(crop * min(1, *(self.size / crop))).astype(int), 1, self.size)
 
 
 def inside(polys: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

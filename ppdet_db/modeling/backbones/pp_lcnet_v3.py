@@ -94,7 +94,7 @@ class LearnableRepConv(nn.Layer):
 
     def _sum_of_branches(self, x: Tensor) -> Tensor:
         branches = self._branches()
-        norms = [branch if branch is self.identity else branch.bn for branch in branches]
+        norms = [self._norm(branch) for branch in branches]
         if self.kernel_size > 1 and is_faster_here(x) and have_batch_statistics(norms):
             kernels = [pad_kernel(self._kernel(branch), self.kernel_size) for branch in branches]
             return sum_of_parallel(x, kernels, norms, self.stride, self.groups)
@@ -104,10 +104,13 @@ class LearnableRepConv(nn.Layer):
         return [b for b in (self.identity, self.conv_1x1, *self.conv_kxk) if b is not None]
 
     def _folded(self, branch: nn.Layer) -> tuple[Tensor, Tensor]:
-        return fold(self._kernel(branch), branch if branch is self.identity else branch.bn)
+        return fold(self._kernel(branch), self._norm(branch))
 
     def _kernel(self, branch: nn.Layer) -> Tensor:
         return identity_kernel(self.in_channels, self.groups) if branch is self.identity else branch.conv.weight
+
+    def _norm(self, branch: nn.Layer) -> nn.BatchNorm2D:
+        return branch if branch is self.identity else branch.bn
 
 
 class FusedRepConv(nn.Layer):
